@@ -1,0 +1,33 @@
+# Two commands to start: `make run` (register a voice and hear it) and `make test`.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-full run test check bench lock
+
+PYTHON_IN_VENV := .venv/bin/python
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## make .venv (light: no torch); returns at once when it is current
+	@builder/setup_venv.sh light
+
+setup-full: ## make .venv with the model's packages and the test tools
+	@builder/setup_venv.sh full
+	@builder/setup_venv.sh numpy1
+	@builder/install_test_packages.sh
+
+run: setup ## register a voice, let it speak a sentence, write out/hello.wav
+	@$(PYTHON_IN_VENV) -m worker.demo
+
+test: setup-full check ## everything: checks, then all the tests
+	@$(PYTHON_IN_VENV) -m pytest
+
+check: setup-full ## format, lint and types
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+bench: setup-full ## benchmarks; tables and charts go to benchmarks/results
+	@$(PYTHON_IN_VENV) -m benchmarks
+
+lock: ## write the pinned sets anew from builder/requirements/*.in
+	@builder/lock.sh
