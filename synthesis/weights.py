@@ -1,0 +1,215 @@
+"""Where a complete set of model weights lies on this machine.
+
+Knows nothing of torch, engines, downloads (`weights_hub` fetches) or the environment: every root is a parameter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from synthesis.errors import InvalidOption, WeightsNotFound
+
+RUNPOD_VOLUME = Path("/runpod-volume")  # where RunPod mounts its model cache and network volumes
+BAKED_MODELS = Path("/models")  # where our image keeps the weights it was built with
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file of a model repository. sha256 None: whatever the Hub says it is."""
+
+    name: str
+    sha256: str | None = None
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A model's files on the Hugging Face Hub, at one commit."""
+
+    repo_id: str
+    revision: str
+    files: tuple[ModelFile, ...]
+
+    @property
+    def folder(self) -> str:
+        """Name of the plain folder these weights are kept in."""
+        return self.repo_id.rpartition("/")[2].lower()
+
+
+# The files `ChatterboxTTS.from_local` of chatterbox-tts 0.1.7 reads. Commit and checksums as several public
+# repositories pin them; a download that differs is refused, so a wrong digit here cannot go unnoticed.
+MODELS = {
+    "base": Repository(
+        "ResembleAI/chatterbox",
+        "5bb1f6ee58e50c3b8d408bc82a6d3740c2db6e18",
+        (
+            ModelFile("ve.safetensors", "f0921cab452fa278bc25cd23ffd59d36f816d7dc5181dd1bef9751a7fb61f63c"),
+            ModelFile("t3_cfg.safetensors", "914cb1696f47527fe8852ca8f1fe1fa63cb34f76f9c715e84e067b744dd0da81"),
+            ModelFile("s3gen.safetensors", "2b78103c654207393955e4900aac14a12de8ef25f4b09424f1ef91941f161d4e"),
+            ModelFile("tokenizer.json", "d71e3a44eabb1784df9a68e9f95b251ecbf1a7af6a9f50835856b2ca9d8c14a5"),
+            # The built-in voice; without it every request must name one.
+            ModelFile("conds.pt", "6552d70568833628ba019c6b03459e77fe71ca197d5c560cef9411bee9d87f4e", required=False),
+        ),
+    )
+}
+
+
+def repository(model: str) -> Repository:
+    """Where the weights of a model come from; InvalidOption for a model we do not know."""
+    if model not in MODELS:
+        raise InvalidOption(f"model {model!r} is unknown; allowed is {', '.join(MODELS)}; choose one of these")
+    return MODELS[model]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A complete set of weights in a folder. `source` says which kind of place it was found in."""
+
+    model: str
+    directory: Path
+    source: str
+
+    @cached_property
+    def revision(self) -> str:
+        """What these weights are, hex: conditionals of one revision are worth nothing to another.
+
+        SHA-256 over every file's name, size, first bytes (a safetensors header among them) and evenly spaced samples of
+        its data: a fine-tune has other values everywhere, so it is told apart without reading 3 GB (measured: 10 ms).
+        """
+        digest = hashlib.sha256()
+        for file in repository(self.model).files:
+            path = self.directory / file.name
+            if path.is_file():
+                digest.update(f"{file.name} {path.stat().st_size}\n".encode())
+                for sample in _samples(path):
+                    digest.update(sample)
+        return digest.hexdigest()
+
+
+_SAMPLE_BYTES = 4096  # a page
+_NUM_SAMPLES = 256
+
+
+def _samples(path: Path) -> Iterator[bytes]:
+    """The start of a file and evenly spaced pages of the rest; all of a file smaller than the samples together."""
+    size = path.stat().st_size
+    stride = max(_SAMPLE_BYTES, size // _NUM_SAMPLES)
+    with path.open("rb") as file:
+        for offset in range(0, size, stride):
+            file.seek(offset)
+            yield file.read(_SAMPLE_BYTES)
+
+
+def find_weights(
+    model: str = "base",
+    *,
+    model_dir: Path | None = None,
+    hf_home: Path | None = None,
+    volume: Path = RUNPOD_VOLUME,
+    baked: Path = BAKED_MODELS,
+) -> Weights:
+    """The first complete set of weights: in model_dir alone where one is named; else in RunPod's cached model, baked
+    into the image, on the network volume, in the Hugging Face cache, where we downloaded to earlier.
+
+    hf_home None is the library's default, ~/.cache/huggingface. Raises WeightsNotFound with every place looked at and
+    what it lacks, InvalidOption for an unknown model.
+    """
+    wanted = repository(model)
+    # A folder someone named is a wish, not a hint: other weights must not speak in its place.
+    places = (
+        [("MODEL_DIR", model_dir)] if model_dir else list(_places(wanted, hf_home or default_hf_home(), volume, baked))
+    )
+    looked_at = []
+    for source, directory in places:
+        faults = missing_files(wanted, directory)
+        if not faults:
+            return Weights(model, directory, source)
+        looked_at.append(f"{directory} ({source}: {'; '.join(faults)})")
+    names = ", ".join(file.name for file in wanted.files if file.required)
+    raise WeightsNotFound(
+        f"no complete weights of model {model}; looked at {', '.join(looked_at)}; set MODEL_DIR to a folder that holds "
+        f"{names}, or fetch them: python builder/fetch_weights.py --model {model} --to DIR"
+    )
+
+
+def default_hf_home() -> Path:
+    return Path.home() / ".cache" / "huggingface"
+
+
+def download_folder(wanted: Repository, hf_home: Path) -> Path:
+    """Where weights are downloaded to at run time: a plain folder, as RunPod's volume cache drops the symlinks that a
+    Hugging Face cache is made of."""
+    return hf_home / "worker-chatterbox" / wanted.folder
+
+
+def _places(wanted: Repository, hf_home: Path, volume: Path, baked: Path) -> Iterator[tuple[str, Path]]:
+    yield "RunPod's cached model", _snapshot(volume / "huggingface-cache" / "hub", wanted)
+    yield "baked into the image", baked / wanted.folder
+    yield "network volume", volume / "models" / wanted.folder
+    yield "Hugging Face cache", _snapshot(hf_home / "hub", wanted)
+    yield "downloaded earlier", download_folder(wanted, hf_home)
+
+
+def _snapshot(hub: Path, wanted: Repository) -> Path:
+    """The snapshot of the commit we pin, else the one `main` points to (the cache's layout: huggingface_hub's guide
+    "Understand caching")."""
+    cached = hub / f"models--{wanted.repo_id.replace('/', '--')}"
+    pinned, main = cached / "snapshots" / wanted.revision, cached / "refs" / "main"
+    if pinned.is_dir() or not main.is_file():
+        return pinned
+    return cached / "snapshots" / main.read_text().strip()
+
+
+def missing_files(wanted: Repository, directory: Path) -> list[str]:
+    """What is wrong with a folder of weights, one phrase a file; [] when the set is complete and every file whole."""
+    if not directory.is_dir():
+        return ["no such folder"]
+    faults = ((file.name, _fault(directory / file.name, file.required)) for file in wanted.files)
+    return [f"{name} {fault}" for name, fault in faults if fault]
+
+
+def _fault(path: Path, required: bool) -> str | None:
+    if not path.is_file():
+        return "is missing" if required else None
+    try:
+        if path.suffix == ".safetensors":
+            return _safetensors_fault(path)
+        if path.suffix == ".json":
+            return _json_fault(path)
+        # torch saves zip archives, whose directory comes last
+        return None if zipfile.is_zipfile(path) else "is damaged"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+_MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+
+
+def _safetensors_fault(path: Path) -> str | None:
+    """The format (its README): the header's length as 8 little-endian bytes, the header as JSON, the data."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= min(size - 8, _MAX_HEADER_BYTES):
+            return "is damaged"
+        try:
+            header = json.loads(file.read(length))
+            ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+            expected = 8 + length + max(ends, default=0)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            return "is damaged"
+    return None if size == expected else f"is cut short or too long: {size} of {expected} bytes"
+
+
+def _json_fault(path: Path) -> str | None:
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:  # also what is not UTF-8
+        return "is damaged"
+    return None
