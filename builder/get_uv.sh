@@ -10,6 +10,6 @@ if ! [ -x "$uv" ]; then
   python=$(builder/find_python.sh)
   staging=.build/uv-$version.$$
   "$python" -m pip install --quiet --disable-pip-version-check --target "$staging" "uv==$version" >&2
-  mv -T "$staging" ".build/uv-$version" 2>/dev/null || rm -rf "$staging" # a parallel setup was quicker
+  if [ -d ".build/uv-$version" ]; then rm -rf "$staging"; else mv "$staging" ".build/uv-$version"; fi # or a parallel setup was quicker
 fi
 echo "$uv"

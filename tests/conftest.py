@@ -1,0 +1,36 @@
+"""Fixtures of several test files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synthesis import SAMPLE_RATE_HZ, Samples, SynthesisOptions
+from synthesis.espeak import EspeakEngine
+
+
+@pytest.fixture(scope="session")
+def espeak() -> EspeakEngine:
+    return EspeakEngine()
+
+
+@pytest.fixture(scope="session")
+def speech(espeak: EspeakEngine) -> Samples:
+    """About five seconds of real speech, (n,) float32 at 24 kHz."""
+    text = "The quick brown fox jumps over the lazy dog, and then it does so once more for everyone who missed it."
+    samples = espeak.synthesize(text, espeak.builtin(), SynthesisOptions())
+    assert len(samples) > 3 * SAMPLE_RATE_HZ
+    return samples
+
+
+def tree_state(tree: Path) -> dict[str, bytes]:
+    """Every file below `tree` with its content, lock files aside: two equal states mean that nothing was changed."""
+    files = (path for path in sorted(tree.rglob("*")) if path.is_file() and not path.name.endswith(".lock"))
+    return {str(path.relative_to(tree)): path.read_bytes() for path in files}
+
+
+def level_dbfs(samples: Samples) -> float:
+    """Root mean square of all samples, dB relative to full scale."""
+    return float(20 * np.log10(np.sqrt(np.mean(np.square(samples, dtype=np.float64))) + 1e-12))
