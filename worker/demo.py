@@ -36,10 +36,10 @@ def _ask(**job_input: Any) -> dict[str, Any]:
 def _recording() -> bytes:
     """A WAV file to register when the user brings none."""
     from synthesis import SAMPLE_RATE_HZ, SynthesisOptions, encode
-    from synthesis.espeak import EspeakEngine, speaker_at
+    from synthesis.espeak import EspeakEngine, EspeakVoice
 
     engine = EspeakEngine()
-    speech = engine.synthesize(REFERENCE_TEXT, speaker_at(REFERENCE_F0_HZ), SynthesisOptions())
+    speech = engine.synthesize(REFERENCE_TEXT, EspeakVoice.from_f0(REFERENCE_F0_HZ), SynthesisOptions())
     return encode(speech, SAMPLE_RATE_HZ, "wav")
 
 

@@ -92,8 +92,7 @@ def _conditionals(
     if voice is not None:
         return engine.prepare(ReferenceAudio(library.reference_audio(voice)), library.conditionals(voice))
     if job.reference_audio is not None:
-        samples, _ = read_audio(decode_base64(job.reference_audio))
-        return engine.prepare(ReferenceAudio(samples))
+        return engine.prepare(ReferenceAudio(read_audio(decode_base64(job.reference_audio))))
     return engine.builtin()
 
 

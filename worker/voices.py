@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from generate_voice_embedding import decode_base64, read_audio
+from generate_voice_embedding import SAMPLE_RATE_HZ, decode_base64, read_audio
 from voice_library import Voice, VoiceLibrary, read_embedding
 from worker.inputs import (
     DeleteVoiceInput,
@@ -22,7 +22,7 @@ Output = dict[str, Any]
 def register_voice(job: RegisterVoiceInput, library: VoiceLibrary) -> Output:
     """Store an uploaded voice. An embedding made elsewhere is read by the safe reader, then treated like any audio."""
     if job.reference_audio is not None:
-        samples, sample_rate_hz = read_audio(decode_base64(job.reference_audio))
+        samples, sample_rate_hz = read_audio(decode_base64(job.reference_audio)), SAMPLE_RATE_HZ
     else:
         assert job.voice_embedding is not None  # the input holds exactly one of the two
         embedding = read_embedding(decode_base64(job.voice_embedding))
