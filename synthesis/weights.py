@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from pathlib import Path
 
 from synthesis.errors import InvalidOption, WeightsNotFound
 
+logger = logging.getLogger(__name__)
+
 RUNPOD_VOLUME = Path("/runpod-volume")  # where RunPod mounts its model cache and network volumes
-BAKED_MODELS = Path("/models")  # where our image keeps the weights it was built with
 
 
 @dataclass(frozen=True)
@@ -112,25 +114,22 @@ def find_weights(
     model_dir: Path | None = None,
     hf_home: Path | None = None,
     volume: Path = RUNPOD_VOLUME,
-    baked: Path = BAKED_MODELS,
 ) -> Weights:
-    """The first complete set of weights: in model_dir alone where one is named; else in RunPod's cached model, baked
-    into the image, on the network volume, in the Hugging Face cache, where we downloaded to earlier.
+    """The first complete set of weights among RunPod's cached model, model_dir (where the image keeps what was baked
+    into it), the network volume, the Hugging Face cache, and where we downloaded to earlier.
 
     hf_home None is the library's default, ~/.cache/huggingface. Raises WeightsNotFound with every place looked at and
     what it lacks, InvalidOption for an unknown model.
     """
     wanted = repository(model)
-    # A folder someone named is a wish, not a hint: other weights must not speak in its place.
-    places = (
-        [("MODEL_DIR", model_dir)] if model_dir else list(_places(wanted, hf_home or default_hf_home(), volume, baked))
-    )
     looked_at = []
-    for source, directory in places:
+    for source, directory in _places(wanted, model_dir, hf_home or default_hf_home(), volume):
         faults = missing_files(wanted, directory)
         if not faults:
             return Weights(model, directory, source)
         looked_at.append(f"{directory} ({source}: {'; '.join(faults)})")
+        if directory == model_dir:  # someone named it; that other weights will speak must not go unseen
+            logger.warning("MODEL_DIR cannot be used: %s", looked_at[-1])
     names = ", ".join(file.name for file in wanted.files if file.required)
     raise WeightsNotFound(
         f"no complete weights of model {model}; looked at {', '.join(looked_at)}; set MODEL_DIR to a folder that holds "
@@ -148,9 +147,10 @@ def download_folder(wanted: Repository, hf_home: Path) -> Path:
     return hf_home / "worker-chatterbox" / wanted.folder
 
 
-def _places(wanted: Repository, hf_home: Path, volume: Path, baked: Path) -> Iterator[tuple[str, Path]]:
+def _places(wanted: Repository, model_dir: Path | None, hf_home: Path, volume: Path) -> Iterator[tuple[str, Path]]:
     yield "RunPod's cached model", _snapshot(volume / "huggingface-cache" / "hub", wanted)
-    yield "baked into the image", baked / wanted.folder
+    if model_dir:
+        yield "MODEL_DIR", model_dir
     yield "network volume", volume / "models" / wanted.folder
     yield "Hugging Face cache", _snapshot(hf_home / "hub", wanted)
     yield "downloaded earlier", download_folder(wanted, hf_home)
