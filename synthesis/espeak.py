@@ -127,7 +127,7 @@ class EspeakEngine(Engine):
                 f"language is {options.language!r}; allowed with espeak is {allowed}; choose one of them"
             )
         variant = _VARIANTS[voice.gender]
-        pitch_range = min(round(100 * options.exaggeration), 99)
+        pitch_range = min(round(50 * math.sqrt(options.exaggeration / 0.5)), 99)  # 0: monotone, 0.5: usual, 2: double
         response = _pitch_response(variant, pitch_range, identifier, self._library.voices[_PROBE_LANGUAGE])
         return Utterance("", f"{identifier}+{variant}", response.pitch_for(voice.f0_hz), pitch_range, options.seed)
 
