@@ -15,8 +15,8 @@ setup-full: ## make .venv with the model's packages and the test tools
 	@builder/setup_venv.sh numpy1
 	@builder/install_test_packages.sh
 
-run: setup ## register a voice, let it speak a sentence, write out/hello.wav
-	@$(PYTHON_IN_VENV) -m worker.demo
+run: setup ## register a voice, let it speak, write out/hello.wav (REFERENCE=my.wav NAME=Me TEXT="...")
+	@$(PYTHON_IN_VENV) -m worker.demo $(if $(REFERENCE),"$(REFERENCE)") $(if $(NAME),--name "$(NAME)") $(if $(TEXT),--text "$(TEXT)")
 
 test: setup-full check ## everything: checks, then all the tests
 	@$(PYTHON_IN_VENV) -m pytest
