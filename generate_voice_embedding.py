@@ -223,7 +223,7 @@ def prepare_audio(audio: NDArray[Any], sample_rate_hz: int) -> Samples:
     audio = np.asarray(audio)
     _check_duration(max(audio.shape, default=0), rate_hz)
     samples = convert_audio(audio, rate_hz)
-    if np.abs(samples - samples.mean()).max() < SILENCE_PEAK:
+    if np.ptp(samples) < 2 * SILENCE_PEAK:
         raise InvalidInput("the audio is silent; allowed is audible speech; check the recording")
     return samples
 
@@ -237,7 +237,7 @@ def convert_audio(audio: NDArray[Any], sample_rate_hz: int) -> Samples:
         import librosa  # seconds of import, needed only here
 
         samples = librosa.resample(samples, orig_sr=sample_rate_hz, target_sr=SAMPLE_RATE_HZ).astype(np.float32)
-    peak = np.abs(samples).max(initial=0.0)
+    peak = max(samples.max(initial=0.0), -samples.min(initial=0.0))
     return np.ascontiguousarray(samples / peak if peak > 1 else samples)
 
 
@@ -283,10 +283,13 @@ def _mono_float32(audio: NDArray[Any]) -> Samples:
     else:
         raise InvalidInput(f"the audio array is {audio.dtype}; allowed are float, int16, int32 and uint8; convert it")
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows becomes infinite, which is refused
-        mono = audio.astype(np.float32)
+        mono = audio.astype(np.float32, copy=False)
         if mono.ndim == 2:
             mono = mono.mean(axis=int(np.argmin(mono.shape)), dtype=np.float32)
-        return mono if scale == 1 else (mono - np.float32(offset)) / np.float32(scale)
+    if scale != 1:  # in place: astype has made a copy
+        mono -= np.float32(offset)
+        mono /= np.float32(scale)
+    return mono
 
 
 # ---------------------------------------------------------------- the format
