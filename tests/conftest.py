@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from s3_fixtures import gateway, moto, s3_server  # noqa: F401 - fixtures of every test that asks for them
 
 from synthesis import SAMPLE_RATE_HZ, Samples, SynthesisOptions
 from synthesis.espeak import EspeakEngine
