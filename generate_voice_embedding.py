@@ -116,14 +116,14 @@ def normalised_name(name: str) -> str:
     return name.strip().casefold()
 
 
-def _check_text(label: str, text: object, max_chars: int) -> str:
+def _check_text(label: str, text: object, max_chars: int, allowed_controls: str = "") -> str:
     if not isinstance(text, str):
         raise InvalidInput(f"{label} is {type(text).__name__}; allowed is text; give a string")
     text = text.strip()
-    categories = {unicodedata.category(character) for character in text}
+    categories = {unicodedata.category(character) for character in text if character not in allowed_controls}
     # Cc control, Cs lone surrogate, Zl and Zp line ends; Cf (joiners, marks) is part of some scripts, but shows nothing
     if categories & {"Cc", "Cs", "Zl", "Zp"}:
-        raise InvalidInput(f"{label} holds control characters; allowed is printable text on one line; remove them")
+        raise InvalidInput(f"{label} holds control characters; allowed is printable text; remove them")
     if not categories - {"Cf", "Zs"}:
         raise InvalidInput(f"{label} is empty; allowed are 1 to {max_chars} characters; give one that can be read")
     if len(text) > max_chars:
@@ -298,7 +298,7 @@ def _mono_float32(audio: NDArray[Any]) -> Samples:
 def voice_digest(samples: Samples, voice_name: str) -> str:
     """SHA-256, 64 hex digits, over the 24 kHz samples and the name."""
     digest = hashlib.sha256(np.ascontiguousarray(samples, dtype="<f4").data)
-    digest.update(voice_name.encode())
+    digest.update(voice_name.encode("utf-8", "surrogatepass"))  # an older tree may hold any JSON string
     return digest.hexdigest()
 
 
@@ -384,7 +384,8 @@ def parse_json_object(text: bytes) -> dict[str, Any] | None:
 
 def format_json_object(value: Mapping[str, Any]) -> bytes:
     """JSON with one line for each key: readable, and much quicker to write than indented JSON."""
-    lines = (f"{json.dumps(key)}: {json.dumps(item, ensure_ascii=False)}" for key, item in value.items())
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    lines = (f"{encode(key)}: {encode(item)}" for key, item in value.items())
     # A lone surrogate from an older tool's escapes cannot be UTF-8; as a backslash escape it is the same JSON again.
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode("utf-8", "backslashreplace")
 
@@ -494,8 +495,9 @@ class VoiceTree:
         found = parse_json_object(text) if text is not None else {}
         entries = {key: entry for key, entry in (found or {}).items() if _is_entry(key, entry)}
         names = parse_json_object(_read_if_there(self.mapping_path) or b"{}") or {}
-        names = {name: voice_id for name, voice_id in names.items() if isinstance(voice_id, str)}
-        self._add_metadata(entries)
+        newer = self._newer_metadata(entries)
+        entries.update(newer)
+        names = {name: key for name, key in names.items() if isinstance(key, str) and key not in newer}
         for name, voice_id in names.items():  # the last trace where an older tree's catalog is lost
             is_new = voice_id not in entries and SAFE_VOICE_ID.fullmatch(voice_id)
             if is_new and self.embedding_path(voice_id).is_file():
@@ -504,17 +506,19 @@ class VoiceTree:
             entries.pop(voice_id, None)
         return Catalog(entries, names, damaged_catalog=text if found is None else None)
 
-    def _add_metadata(self, entries: dict[str, Metadata]) -> None:
-        """Read the metadata files that the catalog lacks, or that were written after it (a writer died in between)."""
-        catalog_written_ns = _modified_ns(self.catalog_path)
+    def _newer_metadata(self, entries: Mapping[str, Metadata]) -> dict[str, Metadata]:
+        """Metadata that the catalog lacks, or that is newer than catalog or mapping (a writer died in between)."""
+        snapshots_ns = min(_modified_ns(self.catalog_path), _modified_ns(self.mapping_path))
+        newer: dict[str, Metadata] = {}
         for file in _files_in(self.root / "metadata"):
             voice_id, _, extension = file.name.rpartition(".")
             with suppress(FileNotFoundError):  # deleted while we read
-                if extension != "json" or (voice_id in entries and file.stat().st_mtime_ns < catalog_written_ns):
+                if extension != "json" or (voice_id in entries and file.stat().st_mtime_ns < snapshots_ns):
                     continue
                 entry = parse_json_object(Path(file.path).read_bytes())
-                if _is_entry(voice_id, entry):
-                    entries[voice_id] = entry  # type: ignore[assignment]
+                if entry is not None and _is_entry(voice_id, entry):
+                    newer[voice_id] = entry
+        return newer
 
     def is_used(self, catalog: Catalog, voice_id: str) -> bool:
         """Whether the id belongs to a voice, or did to one that was deleted."""
@@ -522,7 +526,7 @@ class VoiceTree:
 
     def is_same_voice(self, catalog: Catalog, voice_id: str, samples: Samples) -> bool:
         """Whether the voice `voice_id` was registered from these samples; its id tells, for ids are digests."""
-        name = catalog.entries[voice_id].get("registered_as") or catalog.name_of(voice_id)
+        name = str(catalog.entries[voice_id].get("registered_as") or catalog.name_of(voice_id))
         for candidate in candidate_voice_ids(voice_digest(samples, name)):
             if candidate == voice_id or not self.is_used(catalog, candidate):
                 return candidate == voice_id
@@ -777,8 +781,10 @@ class _About:
             raise InvalidInput(f"on_conflict is {on_conflict!r}; allowed are error and replace; choose one")
         return cls(
             check_voice_name(name),
-            _check_text("gender", gender, MAX_GENDER_CHARS) if gender is not None else None,
-            _check_text("voice_description", description, MAX_DESCRIPTION_CHARS) if description is not None else None,
+            None if gender in (None, "") else _check_text("gender", gender, MAX_GENDER_CHARS),
+            None
+            if description in (None, "")
+            else _check_text("voice_description", description, MAX_DESCRIPTION_CHARS, allowed_controls="\n\t"),
             on_conflict == "replace",
         )
 
@@ -792,41 +798,41 @@ def _register(
         holders = catalog.ids_named(about.name)
         same = next((holder for holder in holders if tree.is_same_voice(catalog, holder, samples)), None)
         others = set(holders) - {same}
-        if same is not None and not (about.replace and others):
-            return _result(tree, same, catalog.name_of(same), catalog.entries[same], "was already registered")
         if others and not about.replace:
             raise NameTaken(
                 f"the name {about.name!r} belongs to voice {holders[0]}; allowed is a name no other voice has; "
                 'choose another, or pass on_conflict="replace"'
             )
-        if same is not None:
+        if same is None:
+            voice_id, metadata = _new_voice(tree, catalog, samples, about, original_file)
+            embedding = encode_embedding(samples, about.name, metadata["created_at"])
+            tree.commit(catalog, put={voice_id: metadata}, remove=others, embeddings={voice_id: embedding})
+            return _result(tree, voice_id, metadata, about.name, len(samples), "registered")
+        if others:
             tree.commit(catalog, remove=others)
-            return _result(tree, same, catalog.name_of(same), catalog.entries[same], "was already registered")
-        voice_id, metadata = _add_voice(tree, catalog, samples, about, others, original_file)
-        return _result(tree, voice_id, about.name, metadata, "registered")
+        name = catalog.name_of(same)
+        return _result(tree, same, catalog.entries[same], name, len(samples), "was already registered")
 
 
-def _add_voice(
-    tree: VoiceTree, catalog: Catalog, samples: Samples, about: _About, replaced: set[str], original_file: str
+def _new_voice(
+    tree: VoiceTree, catalog: Catalog, samples: Samples, about: _About, original_file: str
 ) -> tuple[str, Metadata]:
     digest = voice_digest(samples, about.name)
     voice_id = next(candidate for candidate in candidate_voice_ids(digest) if not tree.is_used(catalog, candidate))
-    created_at = utc_now()
-    metadata = voice_metadata(
+    return voice_id, voice_metadata(
         voice_id,
         about.name,
         duration_s=len(samples) / SAMPLE_RATE_HZ,
-        created_at=created_at,
+        created_at=utc_now(),
         gender=about.gender,
         description=about.description,
         original_file=original_file,
     )
-    embedding = encode_embedding(samples, about.name, created_at)
-    tree.commit(catalog, put={voice_id: metadata}, remove=replaced, embeddings={voice_id: embedding})
-    return voice_id, metadata
 
 
-def _result(tree: VoiceTree, voice_id: str, name: str, metadata: Metadata, done: str) -> dict[str, Any]:
+def _result(
+    tree: VoiceTree, voice_id: str, metadata: Metadata, name: str, num_samples: int, done: str
+) -> dict[str, Any]:
     embedding_file = tree.embedding_path(voice_id, metadata)
     return {
         "success": True,
@@ -835,8 +841,8 @@ def _result(tree: VoiceTree, voice_id: str, name: str, metadata: Metadata, done:
         "embedding_file": str(embedding_file),
         "embedding_path": embedding_file.relative_to(tree.root).as_posix(),
         "metadata_path": tree.metadata_path(voice_id).relative_to(tree.root).as_posix(),
-        "duration": metadata.get("duration"),
-        "sample_rate": metadata.get("sample_rate", SAMPLE_RATE_HZ),
+        "duration": round(num_samples / SAMPLE_RATE_HZ, 3),
+        "sample_rate": SAMPLE_RATE_HZ,
         "message": f"voice {name!r} ({voice_id}) {done}",
     }
 
