@@ -194,7 +194,7 @@ def _decode(file: str | io.BytesIO) -> tuple[Samples, int]:
     """(frames,) float32 mono at the file's own rate, and that rate in Hz."""
     try:
         with soundfile.SoundFile(file) as sound:
-            # Some encoders leave the length open; libsndfile then reports SF_COUNT_MAX, and reading is bounded below.
+            # Where an encoder left the length open this is SF_COUNT_MAX; what can be read is bounded below as well.
             if sound.frames < np.iinfo(np.int64).max:
                 _check_duration(sound.frames, sound.samplerate)
             frames_per_block = max(1, 2**20 // sound.channels)

@@ -1,0 +1,480 @@
+"""The standalone writer: what it takes, what it refuses, what it writes."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import gzip
+import pickle
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from voices import RATE_HZ, ROOT, assert_all_places_agree, audio_file, pitch_of, read_json, tone
+
+import generate_voice_embedding as writer
+from generate_voice_embedding import (
+    InvalidInput,
+    NameTaken,
+    StorageFailed,
+    TooLarge,
+    UnreadableAudio,
+    VoiceEmbeddingError,
+    create_voice_embedding,
+    prepare_audio,
+    read_audio,
+)
+
+STEREO_44K = np.stack([tone(2, 44_100), 0.5 * tone(2, 44_100)], axis=1)
+FILES = {
+    "wav": audio_file(tone(2)),
+    "flac": audio_file(tone(2), file_format="FLAC"),
+    "ogg": audio_file(tone(2), file_format="OGG", subtype="VORBIS"),
+    "mp3": audio_file(tone(2), file_format="MP3"),
+    "aiff": audio_file(tone(2), file_format="AIFF"),
+    "stereo 44.1 kHz": audio_file(STEREO_44K, 44_100),
+    "five channels": audio_file(np.tile(tone(2)[:, None], 5)),
+    "8 kHz": audio_file(tone(2, 8_000), 8_000),
+    "8 bit": audio_file(tone(2), subtype="PCM_U8"),
+    "192 kHz float": audio_file(tone(2, 192_000), 192_000, subtype="FLOAT"),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_becomes_a_voice(kind: str, tmp_path: Path) -> None:
+    recording = tmp_path / "recording.bin"
+    recording.write_bytes(FILES[kind])
+    result = create_voice_embedding.from_file(recording, kind, embeddings_dir=tmp_path / "tree")
+    with gzip.open(result["embedding_file"]) as file:
+        embedding = pickle.load(file)
+    assert set(embedding) == {"audio", "sample_rate", "voice_name", "created_at"}
+    audio = embedding["audio"]
+    assert audio.dtype == np.float32
+    assert len(audio) / RATE_HZ == pytest.approx(result["duration"], abs=0.001)
+    assert audio.flags.writeable
+    assert result["duration"] == pytest.approx(2, abs=0.1)
+    assert pitch_of(audio) == pytest.approx(150, abs=1)
+    assert 0.1 < np.abs(audio).max() <= 1
+    assert embedding["sample_rate"] == RATE_HZ
+    assert embedding["voice_name"] == kind
+
+
+def test_the_result_and_the_tree_are_as_promised(tmp_path: Path) -> None:
+    (tmp_path / "my_voice.wav").write_bytes(FILES["wav"])
+    tree = tmp_path / "tree"
+    result = create_voice_embedding(
+        tmp_path / "my_voice.wav", " MyVoice ", embeddings_dir=tree, gender="male", voice_description="Low,\ncalm."
+    )
+    voice_id = writer.voice_digest(read_audio(FILES["wav"]), "MyVoice")[:8]
+    assert result == {
+        "success": True,
+        "voice_id": voice_id,
+        "voice_name": "MyVoice",
+        "embedding_file": str(tree / "embeddings" / f"{voice_id}.pkl.gz"),
+        "embedding_path": f"embeddings/{voice_id}.pkl.gz",
+        "metadata_path": f"metadata/{voice_id}.json",
+        "duration": 2.0,
+        "sample_rate": RATE_HZ,
+        "message": f"voice 'MyVoice' ({voice_id}) registered",
+    }
+    metadata = read_json(tree / result["metadata_path"])
+    assert metadata == {
+        "voice_id": voice_id,
+        "speaker_name": "MyVoice",
+        "gender": "male",
+        "original_file": "my_voice.wav",
+        "embedding_file": f"embeddings/{voice_id}.pkl.gz",
+        "duration": 2.0,
+        "sample_rate": RATE_HZ,
+        "created_at": metadata["created_at"],
+        "type": "chattts_embedding",
+        "description": "Low,\ncalm.",
+    }
+    assert assert_all_places_agree(tree) == {voice_id}
+    assert read_json(tree / "stats.json")["gender_distribution"] == {"male": 1}
+
+
+def test_gender_and_description_may_be_left_out(tmp_path: Path) -> None:
+    result = create_voice_embedding.from_array(tone(), RATE_HZ, "Ann", embeddings_dir=tmp_path, gender="")
+    metadata = read_json(tmp_path / result["metadata_path"])
+    assert metadata["gender"] == "unknown"
+    assert "description" not in metadata
+
+
+def test_the_default_folder_is_voice_embeddings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = create_voice_embedding.from_array(tone(), RATE_HZ, "Ann")
+    assert (tmp_path / "voice_embeddings" / result["embedding_path"]).is_file()
+    assert Path(result["embedding_file"]).is_file()
+
+
+# ---- arrays
+
+
+def as_channels(audio: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "(frames, 2)": np.stack([audio, audio], axis=1),
+        "(2, frames)": np.stack([audio, audio]),
+        "(1, frames)": audio[None],
+    }
+
+
+@pytest.mark.parametrize("shape", as_channels(tone()))
+def test_the_longer_axis_is_time(shape: str) -> None:
+    np.testing.assert_allclose(prepare_audio(as_channels(tone())[shape], RATE_HZ), tone(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [
+        tone().astype(np.float64),
+        tone().astype(np.float16),
+        tone().astype(">f4"),
+        (tone() * 2**15).astype(np.int16),
+        (tone().astype(np.float64) * 2**31).astype(np.int32),
+        (tone() * 2**7 + 2**7).round().astype(np.uint8),
+    ],
+    ids=lambda audio: str(audio.dtype),
+)
+def test_every_sample_format_means_the_same_audio(audio: np.ndarray) -> None:
+    before = audio.copy()
+    samples = prepare_audio(audio, RATE_HZ)
+    assert samples.dtype == np.float32
+    np.testing.assert_allclose(samples, tone(), atol=1 / 2**7)
+    np.testing.assert_array_equal(audio, before)  # the caller's array is the caller's
+
+
+def test_audio_over_full_scale_is_scaled_down_and_the_rest_is_left_alone() -> None:
+    assert np.abs(prepare_audio(tone() * 1000, RATE_HZ)).max() == 1.0
+    np.testing.assert_array_equal(prepare_audio(tone(), RATE_HZ), tone())
+
+
+def test_preparing_twice_changes_nothing() -> None:
+    once = prepare_audio(STEREO_44K * 10, 44_100)
+    np.testing.assert_array_equal(prepare_audio(once, RATE_HZ), once)
+
+
+# ---- refusals
+
+SHORT_HEADER = FILES["wav"][:30]
+NOT_FINITE = tone()
+NOT_FINITE[500] = np.nan
+INFINITE = tone()
+INFINITE[500] = -np.inf
+
+
+def from_array(audio: Any = None, rate_hz: Any = RATE_HZ, name: Any = "Ann", **options: Any) -> Callable[[Path], Any]:
+    audio = tone() if audio is None else audio
+    return lambda tree: create_voice_embedding.from_array(audio, rate_hz, name, embeddings_dir=tree, **options)
+
+
+def from_base64(text: Any) -> Callable[[Path], Any]:
+    return lambda tree: create_voice_embedding.from_base64(text, "Ann", embeddings_dir=tree)
+
+
+def from_bytes(content: bytes, name: str = "recording.wav") -> Callable[[Path], Any]:
+    def register(tree: Path) -> Any:
+        file = tree.parent / name
+        file.write_bytes(content)
+        return create_voice_embedding.from_file(file, "Ann", embeddings_dir=tree)
+
+    return register
+
+
+def encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+REFUSALS: dict[str, tuple[Callable[[Path], Any], type[VoiceEmbeddingError], str]] = {
+    "no such file": (
+        lambda tree: create_voice_embedding("none.wav", "Ann", embeddings_dir=tree),
+        UnreadableAudio,
+        "none",
+    ),
+    "a folder": (
+        lambda tree: create_voice_embedding(tree.parent, "Ann", embeddings_dir=tree),
+        UnreadableAudio,
+        "no audio",
+    ),
+    "a path with NUL": (
+        lambda tree: create_voice_embedding("a\0b", "Ann", embeddings_dir=tree),
+        UnreadableAudio,
+        "file",
+    ),
+    "no path": (lambda tree: create_voice_embedding(7, "Ann", embeddings_dir=tree), UnreadableAudio, "opened"),
+    "an empty file": (from_bytes(b""), UnreadableAudio, "decoded"),
+    "text": (from_bytes(b"not audio " * 100), UnreadableAudio, "decoded"),
+    "half a header": (from_bytes(SHORT_HEADER), UnreadableAudio, "decoded"),
+    "headerless samples": (from_bytes(tone().tobytes(), "recording.raw"), UnreadableAudio, "decoded"),
+    "a file without frames": (from_bytes(audio_file(tone(0))), InvalidInput, "0.00 s"),
+    "under a second": (from_array(tone(0.99)), InvalidInput, "0.99 s"),
+    "a file under a second": (from_bytes(audio_file(tone(0.5))), InvalidInput, "0.50 s"),
+    "over ten minutes": (from_array(np.zeros(601 * 1000, np.float32), 1000), TooLarge, "601 s"),
+    "a file over ten minutes": (from_bytes(audio_file(np.zeros(601 * 1000), 1000)), TooLarge, "601 s"),
+    "more frames than are decoded": (
+        from_array(np.broadcast_to(np.float32(0), writer.MAX_SOURCE_FRAMES + 1), 2_000_000),
+        TooLarge,
+        "2000000 Hz",
+    ),
+    "silence": (from_array(np.zeros(RATE_HZ, np.float32)), InvalidInput, "silent"),
+    "dither": (from_array(np.random.default_rng(0).integers(-2, 3, RATE_HZ).astype(np.int16)), InvalidInput, "silent"),
+    "a constant": (from_array(np.full(RATE_HZ, 0.7)), InvalidInput, "silent"),
+    "NaN": (from_array(NOT_FINITE), InvalidInput, "NaN"),
+    "infinite": (from_array(INFINITE), InvalidInput, "infinite"),
+    "infinite as float32": (from_array(np.full(RATE_HZ, 1e200)), InvalidInput, "infinite"),
+    "NaN in a file": (from_bytes(audio_file(NOT_FINITE, subtype="FLOAT")), InvalidInput, "NaN"),
+    "complex": (from_array(tone().astype(np.complex64)), InvalidInput, "complex64"),
+    "objects": (from_array(np.array([None] * RATE_HZ)), InvalidInput, "object"),
+    "text samples": (from_array("abc"), InvalidInput, "0.00 s"),
+    "three axes": (from_array(np.zeros((1, RATE_HZ, 2))), InvalidInput, "shape"),
+    "no channels": (from_array(np.zeros((RATE_HZ, 0))), InvalidInput, "shape"),
+    "no rate": (from_array(rate_hz=0), InvalidInput, "sample_rate"),
+    "a negative rate": (from_array(rate_hz=-24_000), InvalidInput, "sample_rate"),
+    "half a hertz": (from_array(rate_hz=24_000.5), InvalidInput, "sample_rate"),
+    "NaN hertz": (from_array(rate_hz=float("nan")), InvalidInput, "sample_rate"),
+    "a rate in words": (from_array(rate_hz="24000"), InvalidInput, "sample_rate"),
+    "an empty name": (from_array(name=""), InvalidInput, "empty"),
+    "a blank name": (from_array(name=" \t "), InvalidInput, "empty"),
+    "an invisible name": (from_array(name="\u200b\u200d"), InvalidInput, "empty"),
+    "a control character": (from_array(name="a\x07b"), InvalidInput, "control"),
+    "a line break": (from_array(name="a\nb"), InvalidInput, "control"),
+    "a lone surrogate": (from_array(name="a\ud800"), InvalidInput, "control"),
+    "a long name": (from_array(name="x" * 201), InvalidInput, "201 characters"),
+    "a name that is no text": (from_array(name=7), InvalidInput, "int"),
+    "a gender that is no text": (from_array(gender=["male"]), InvalidInput, "gender"),
+    "a long description": (from_array(voice_description="x" * 2001), InvalidInput, "2001"),
+    "an unknown conflict rule": (from_array(on_conflict="maybe"), InvalidInput, "on_conflict"),
+    "not base64": (from_base64("This is not base64!"), InvalidInput, "base64"),
+    "base64 without padding": (from_base64(encoded(b"four").rstrip("=")), InvalidInput, "base64"),
+    "base64 that is not ASCII": (from_base64("ä" * 8), InvalidInput, "base64"),
+    "empty base64": (from_base64(""), InvalidInput, "empty"),
+    "base64 of no audio": (from_base64(encoded(b"no audio" * 50)), UnreadableAudio, "decoded"),
+    "base64 that is no text": (from_base64(7), InvalidInput, "int"),
+    "a data URL without base64": (from_base64("data:audio/wav,RIFF"), InvalidInput, "data: URL"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusals_are_clear_and_leave_nothing_behind(case: str, tmp_path: Path) -> None:
+    register, error_type, word = REFUSALS[case]
+    with pytest.raises(VoiceEmbeddingError) as refused:
+        register(tmp_path / "tree")
+    assert type(refused.value) is error_type
+    assert word in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert str(tmp_path) not in str(refused.value)
+    assert not (tmp_path / "tree").exists()
+
+
+def test_each_error_has_the_contracts_code() -> None:
+    assert {error.__name__: error.code for error in VoiceEmbeddingError.__subclasses__()} == {
+        "InvalidInput": "INVALID_INPUT",
+        "UnreadableAudio": "UNREADABLE_AUDIO",
+        "NameTaken": "NAME_TAKEN",
+        "TooLarge": "TOO_LARGE",
+        "StorageFailed": "STORAGE_UNAVAILABLE",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 200, "Zoë", "李雷", "नमस्ते", 'O\'Brien "Bob" <b>', "../../etc/passwd", "a\u200db"]
+)
+def test_unusual_names_are_names(name: str, tmp_path: Path) -> None:
+    result = create_voice_embedding.from_array(tone(), RATE_HZ, name, embeddings_dir=tmp_path / "tree")
+    assert result["voice_name"] == name
+    assert read_json(tmp_path / "tree" / "name_mapping.json") == {name: result["voice_id"]}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tree"]
+
+
+def test_a_giant_file_is_refused_by_its_header(tmp_path: Path) -> None:
+    giant = tmp_path / "giant.wav"
+    giant.write_bytes(audio_file(tone(1, 8_000), 8_000))
+    size = 800 * 2**20  # sparse: takes no room on the disk
+    with giant.open("r+b") as file:
+        file.truncate(size)
+        for offset, value in ((4, size - 8), (40, size - 44)):  # RIFF and data chunk sizes
+            file.seek(offset)
+            file.write(value.to_bytes(4, "little"))
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(TooLarge, match="over 52429 s"):
+        read_audio(giant)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 20 * 1024
+    with giant.open("r+b") as file:
+        file.truncate(10 * 2**30)
+    with pytest.raises(TooLarge, match="bytes, the limit"):
+        read_audio(giant)
+
+
+def test_a_file_that_leaves_its_length_open_is_refused_for_what_it_is() -> None:
+    """Encoders that write FLAC to a pipe leave the number of samples at zero; libsndfile cannot seek in such a file."""
+    flac = bytearray(FILES["flac"])
+    assert flac[:4] == b"fLaC"
+    flac[21] &= 0xF0  # STREAMINFO: the low half of this byte and the next four are the number of samples
+    flac[22:26] = bytes(4)
+    with pytest.raises(UnreadableAudio, match="convert it to wav"):
+        read_audio(bytes(flac))
+
+
+@pytest.mark.parametrize("prefix", ["", "data:audio/wav;base64,", "DATA:;base64,"])
+def test_base64_may_be_a_data_url_and_have_line_breaks(prefix: str, tmp_path: Path) -> None:
+    plain = create_voice_embedding.from_base64(encoded(FILES["wav"]), "Ann", embeddings_dir=tmp_path)
+    wrapped = prefix + base64.encodebytes(FILES["wav"]).decode().replace("\n", "\r\n")
+    again = create_voice_embedding.from_base64(wrapped, "Ann", embeddings_dir=tmp_path)
+    assert again["voice_id"] == plain["voice_id"]
+
+
+def test_base64_over_the_limit_is_not_decoded() -> None:
+    with pytest.raises(TooLarge):
+        writer.decode_base64("A" * 200, max_bytes=100)
+    assert writer.decode_base64(base64.encodebytes(bytes(100)), max_bytes=100) == bytes(100)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(st.binary(max_size=400), st.tuples(st.sampled_from(sorted(FILES)), st.data())))
+def test_reading_any_bytes_gives_audio_or_a_contract_error(source: Any) -> None:
+    if isinstance(source, tuple):
+        content, data = bytearray(FILES[source[0]]), source[1]
+        for _ in range(data.draw(st.integers(1, 20))):
+            content[data.draw(st.integers(0, min(len(content), 600) - 1))] = data.draw(st.integers(0, 255))
+        source = bytes(content[: data.draw(st.integers(1, len(content)))])
+    try:
+        samples = read_audio(source)
+    except (InvalidInput, UnreadableAudio, TooLarge):
+        return
+    assert samples.dtype == np.float32
+    assert np.isfinite(samples).all()
+
+
+# ---- names and ids
+
+
+def test_the_same_audio_under_the_same_name_is_the_same_voice(tmp_path: Path) -> None:
+    first = create_voice_embedding.from_array(tone(), RATE_HZ, "Ann", embeddings_dir=tmp_path)
+    before = (tmp_path / "voice_catalog.json").read_bytes()
+    for name in ("Ann", "  ANN "):
+        again = create_voice_embedding.from_array(tone(), RATE_HZ, name, embeddings_dir=tmp_path, on_conflict="replace")
+        assert again == first | {"message": f"voice 'Ann' ({first['voice_id']}) was already registered"}
+    assert (tmp_path / "voice_catalog.json").read_bytes() == before
+
+
+def test_a_taken_name_is_refused_or_replaced(tmp_path: Path) -> None:
+    old = create_voice_embedding.from_array(tone(), RATE_HZ, "Ann", embeddings_dir=tmp_path)
+    other = tone(pitch_hz=200)
+    with pytest.raises(NameTaken, match=old["voice_id"]):
+        create_voice_embedding.from_array(other, RATE_HZ, " ann", embeddings_dir=tmp_path)
+    assert assert_all_places_agree(tmp_path) == {old["voice_id"]}
+    new = create_voice_embedding.from_array(other, RATE_HZ, "ann", embeddings_dir=tmp_path, on_conflict="replace")
+    assert assert_all_places_agree(tmp_path) == {new["voice_id"]}
+    assert read_json(tmp_path / "name_mapping.json") == {"ann": new["voice_id"]}
+    # The old id is spent: the same voice again gets a longer one.
+    back = create_voice_embedding.from_array(tone(), RATE_HZ, "Ann", embeddings_dir=tmp_path, on_conflict="replace")
+    assert back["voice_id"] == writer.voice_digest(tone(), "Ann")[:9] != old["voice_id"]
+
+
+def test_an_id_that_another_voice_has_is_made_longer(tmp_path: Path) -> None:
+    digest = writer.voice_digest(tone(), "Ann")
+    tree = writer.VoiceTree(tmp_path)
+    with tree.locked():
+        taken = {key: writer.voice_metadata(key, key, duration_s=1, created_at="") for key in (digest[:8], digest[:9])}
+        tree.commit(tree.read(), put=taken, embeddings=dict.fromkeys(taken, b""))
+    result = create_voice_embedding.from_array(tone(), RATE_HZ, "Ann", embeddings_dir=tmp_path)
+    assert result["voice_id"] == digest[:10]
+    assert assert_all_places_agree(tmp_path) == {*taken, digest[:10]}
+
+
+def test_ids_never_run_out() -> None:
+    ids = [
+        voice_id for voice_id, _ in zip(writer.candidate_voice_ids("0123456789abcdef" * 4), range(500), strict=False)
+    ]
+    assert ids[:2] == ["01234567", "012345678"]
+    assert len(set(ids)) == 500
+    assert all(writer.SAFE_VOICE_ID.fullmatch(voice_id) for voice_id in ids)
+
+
+def test_encoding_is_deterministic_and_names_nothing_private_of_numpy() -> None:
+    blob = writer.encode_embedding(tone(), "Ann", "2025-01-01T00:00:00+00:00")
+    assert blob == writer.encode_embedding(tone(), "Ann", "2025-01-01T00:00:00+00:00")
+    unpacked = gzip.decompress(blob)
+    assert b"numpy" in unpacked
+    assert b"core" not in unpacked
+
+
+# ---- the command line, and the file alone
+
+
+def command(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, str(ROOT / "generate_voice_embedding.py"), *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, cwd=cwd, timeout=60)
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "my_voice.flac").write_bytes(FILES["flac"])
+    done = command("my_voice.flac", "MyVoice", "--gender", "male", "--description", "calm", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (metadata_file,) = (tmp_path / "voice_embeddings" / "metadata").iterdir()
+    metadata = read_json(metadata_file)
+    assert (metadata["speaker_name"], metadata["gender"], metadata["description"]) == ("MyVoice", "male", "calm")
+    assert f"voice_embeddings/{metadata['embedding_file']}" in done.stdout
+
+    refused = command("none.wav", "Other", "--embeddings-dir", "elsewhere", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert refused.stderr == "UNREADABLE_AUDIO: there is no audio file 'none.wav'; check the path\n"
+
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 13)])
+def test_the_source_is_valid_for_every_python_we_promise(version: tuple[int, int]) -> None:
+    source = (ROOT / "generate_voice_embedding.py").read_text(encoding="utf-8")
+    tree = ast.parse(source, feature_version=version)
+    imported = {
+        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
+    assert imported - set(sys.stdlib_module_names) == {"numpy", "soundfile", "librosa"}
+
+
+# ---- the disk
+
+
+def test_a_tree_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageFailed, match="nothing was registered"):
+        create_voice_embedding.from_array(tone(), RATE_HZ, "Ann", embeddings_dir=tmp_path / "file")
+
+
+FULL_DISK = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from voices import RATE_HZ, tone
+from generate_voice_embedding import StorageFailed, create_voice_embedding
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    create_voice_embedding.from_array(tone(), RATE_HZ, "One more", embeddings_dir=sys.argv[2])
+except StorageFailed as error:
+    print(error.code)
+"""
+
+
+@pytest.mark.parametrize("full_at", ["embedding", "catalog"])
+def test_a_disk_that_fills_up_leaves_the_tree_as_it_was(full_at: str, tmp_path: Path) -> None:
+    tree = writer.VoiceTree(tmp_path / "tree")
+    about = {"duration_s": 1.0, "created_at": "", "description": "x" * 10_000}
+    entries = {voice_id: writer.voice_metadata(voice_id, voice_id, **about) for voice_id in "abcdefghijklmnopqrst"}
+    with tree.locked():
+        tree.commit(tree.read(), put=entries, embeddings=dict.fromkeys(entries, b""))
+    before = assert_all_places_agree(tree.root)
+    limit = {"embedding": 1_000, "catalog": 150_000}[full_at]
+    assert (
+        len(writer.encode_embedding(tone(), "One more", writer.utc_now())) < 150_000 < tree.catalog_path.stat().st_size
+    )
+    program = [sys.executable, "-c", FULL_DISK, str(ROOT / "tests"), str(tree.root), str(limit)]
+    run = subprocess.run(program, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (run.stdout, run.stderr) == ("STORAGE_UNAVAILABLE\n", "")
+    assert assert_all_places_agree(tree.root) == before
+    assert not list(tree.root.rglob("*.partial"))
