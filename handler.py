@@ -11,6 +11,7 @@ the first job is taken. RunPod's ping process imports this module a second time,
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import logging
 import os
@@ -75,8 +76,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _test_input_fault(arguments: Sequence[str]) -> str | None:
-    """What is wrong with --test_input, in words; the SDK would show a traceback. None when it can be used or is absent."""
-    given = [following for flag, following in zip(arguments, arguments[1:]) if flag == "--test_input"]
+    """What is wrong with --test_input, in words (the SDK would show a traceback); None when nothing is."""
+    given = [following for flag, following in itertools.pairwise(arguments) if flag == "--test_input"]
     given += [argument.partition("=")[2] for argument in arguments if argument.startswith("--test_input=")]
     example = """'{"input": {"text": "Hello."}}'"""
     for text in given:

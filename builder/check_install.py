@@ -16,7 +16,16 @@ import warnings
 
 NUMPY1 = ["numpy", "soundfile", "librosa"]
 LIGHT = [*NUMPY1, "soxr", "pyloudnorm", "pydantic", "boto3", "runpod", "espeakng_loader", "tqdm"]
-WORKER = [*LIGHT, "torch", "torchaudio", "safetensors", "huggingface_hub", "perth", "chatterbox.tts", "chatterbox.mtl_tts"]
+WORKER = [
+    *LIGHT,
+    "torch",
+    "torchaudio",
+    "safetensors",
+    "huggingface_hub",
+    "perth",
+    "chatterbox.tts",
+    "chatterbox.mtl_tts",
+]
 FULL = [*WORKER, "pytest", "hypothesis", "moto.server", "matplotlib", "psutil"]
 MODULES = {"numpy1": NUMPY1, "light": LIGHT, "worker": WORKER, "full": FULL}
 

@@ -94,7 +94,7 @@ def test_the_codes_in_the_readme_are_the_workers() -> None:
 def test_every_make_target_in_the_readme_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, flags=re.MULTILINE)) <= targets
 
 
 def test_the_tree_in_the_readme_lists_every_file_of_the_rooms() -> None:

@@ -78,7 +78,7 @@ def test_every_job_type_is_answered(tree: Path, name: str) -> None:
     assert "Traceback" not in run.stdout + run.stderr
 
 
-def test_every_bad_job_is_one_clear_error_and_changes_nothing(tree: Path) -> None:
+def test_bad_jobs_are_one_clear_error_each_and_change_nothing(tree: Path) -> None:
     before = tree_state(tree)
 
     def run(name: str) -> subprocess.CompletedProcess[str]:
@@ -86,9 +86,11 @@ def test_every_bad_job_is_one_clear_error_and_changes_nothing(tree: Path) -> Non
         directory.mkdir()
         return run_handler(tree, {"input": BAD_INPUTS[name][0]}, cwd=directory)
 
-    assert len(BAD_INPUTS) >= 40
+    # Three of five: importing the SDK takes 2 s of a processor in each process. tests/test_worker.py asks them all.
+    names = [name for number, name in enumerate(BAD_INPUTS) if number % 5 < 3]
+    assert len(names) >= 40
     with ThreadPoolExecutor(2) as pool:
-        for name, result in zip(BAD_INPUTS, pool.map(run, BAD_INPUTS)):
+        for name, result in zip(names, pool.map(run, names), strict=True):
             _, code, word = BAD_INPUTS[name]
             output = result.stdout + result.stderr
             assert result.returncode == 1, f"{name}: {output}"
@@ -102,7 +104,8 @@ def test_every_bad_job_is_one_clear_error_and_changes_nothing(tree: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "word"), [("{not json", "not JSON"), ("[1]", "no input"), ("{}", "no input"), ('{"input": null}', "no input")]
+    ("text", "word"),
+    [("{not json", "not JSON"), ("[1]", "no input"), ("{}", "no input"), ('{"input": null}', "no input")],
 )
 def test_a_test_input_that_is_no_job_is_explained(tree: Path, text: str, word: str) -> None:
     run = subprocess.run(

@@ -48,7 +48,9 @@ def test_everything_copied_exists_and_is_let_through() -> None:
 
 
 def test_code_comes_after_packages_and_weights() -> None:
-    position = {word: DOCKERFILE.index(word) for word in ("setup_venv.sh worker", "bake_weights.sh\n", "COPY synthesis/")}
+    position = {
+        word: DOCKERFILE.index(word) for word in ("setup_venv.sh worker", "bake_weights.sh\n", "COPY synthesis/")
+    }
     assert position["setup_venv.sh worker"] < position["bake_weights.sh\n"] < position["COPY synthesis/"]
 
 
@@ -65,14 +67,18 @@ def test_the_worker_does_not_run_as_root() -> None:
     assert DOCKERFILE.index("\nUSER ") < DOCKERFILE.index('CMD ["python", "handler.py"]')
 
 
-@pytest.mark.skipif(not Path("/etc/debian_version").exists() or os.geteuid() != 0, reason="Debian, as root, as in the image")
+@pytest.mark.skipif(
+    not Path("/etc/debian_version").exists() or os.geteuid() != 0, reason="Debian, as root, as in the image"
+)
 def test_the_system_packages_install() -> None:
     result = run(["builder/install_system_packages.sh"])
     assert result.returncode == 0, result.stderr
     assert run(["dpkg", "--status", "python3-pip"]).returncode == 0
 
 
-@pytest.mark.skipif(not Path("/etc/debian_version").exists() or os.geteuid() != 0, reason="makes a user, as in the image")
+@pytest.mark.skipif(
+    not Path("/etc/debian_version").exists() or os.geteuid() != 0, reason="makes a user, as in the image"
+)
 def test_the_user_can_write_its_data_and_nothing_else(tmp_path: Path) -> None:
     name, data = "wcb-test-user", tmp_path / "data"
     for folder in (tmp_path, *tmp_path.parents[:2]):

@@ -1,4 +1,4 @@
-"""Set-up: pinned sets without registry addresses, a script that knows when it has nothing to do, and a check that bites."""
+"""Set-up: pins without registry addresses, a script that knows when it has nothing to do, a check that bites."""
 
 from __future__ import annotations
 

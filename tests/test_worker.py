@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from bad_jobs import BAD_INPUTS
+from bad_jobs import BAD_INPUTS, tone
 from conftest import level_dbfs, tree_state
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -125,9 +125,9 @@ def test_every_format_is_delivered(worker: Worker, audio_format: str) -> None:
     data = base64.b64decode(answer["audio"])
     assert answer["format"] == audio_format
     if audio_format == "pcm":
-        assert len(data) == pytest.approx(2 * answer["duration"] * answer["sample_rate"], abs=4)
+        assert len(data) == pytest.approx(2 * answer["duration"] * answer["sample_rate"], rel=0.001)
     elif audio_format == "ulaw":
-        assert len(data) == pytest.approx(answer["duration"] * answer["sample_rate"], abs=4)
+        assert len(data) == pytest.approx(answer["duration"] * answer["sample_rate"], rel=0.001)
     else:
         samples, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32")
         assert rate_hz == answer["sample_rate"]
@@ -215,6 +215,26 @@ def test_two_threads_speak_two_voices_as_each_would_alone(worker: Worker, speech
     for thread in threads:
         thread.join()
     assert together == alone
+
+
+@pytest.fixture(scope="module")
+def inhabited(tmp_path_factory: pytest.TempPathFactory, espeak: EspeakEngine) -> Worker:
+    """A worker with the voices that the bad jobs speak of."""
+    tree = tmp_path_factory.mktemp("inhabited")
+    for name, seconds in (("Resident", 2.0), ("Other", 3.0)):
+        create_voice_embedding.from_array(tone(seconds), SAMPLE_RATE_HZ, name, embeddings_dir=str(tree))
+    return Worker(Settings(embeddings_dir=tree, engine="espeak"), engine=espeak)
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_a_bad_job_gets_its_code_and_changes_nothing(inhabited: Worker, name: str) -> None:
+    raw, code, word = BAD_INPUTS[name]
+    before = tree_state(inhabited.settings.embeddings_dir)
+    answer = inhabited.answer({"id": "bad", "input": raw})
+    assert set(answer) == {"error"}, answer
+    assert answer["error"].startswith(f"{code}: "), answer
+    assert word in answer["error"]
+    assert tree_state(inhabited.settings.embeddings_dir) == before
 
 
 @pytest.mark.parametrize("job", [None, 7, [], "job", {}, {"input": None}, {"id": None, "input": 3}])

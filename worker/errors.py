@@ -31,7 +31,9 @@ Code = Literal[
 CODES: tuple[Code, ...] = get_args(Code)
 
 MAX_ERROR_CHARACTERS = 1000
-INTERNAL_MESSAGE = "something failed inside the worker; no input is known to cause this; try again, then report the job id"
+INTERNAL_MESSAGE = (
+    "something failed inside the worker; no input is known to cause this; try again, then report the job id"
+)
 
 # More specific types first: the first match decides.
 _CODE_OF: tuple[tuple[type[Exception], Code], ...] = (
@@ -72,7 +74,10 @@ def _code_and_message(error: BaseException) -> tuple[Code, str]:
     if isinstance(error, VoiceEmbeddingError) and error.code in CODES:
         return error.code, str(error)
     if isinstance(error, MemoryError):  # its message is the allocator's, not ours
-        return "OUT_OF_MEMORY", "the worker ran out of memory; this request needs more than it has; shorten it or use a larger machine"
+        return (
+            "OUT_OF_MEMORY",
+            "the worker ran out of memory; this request needs more than it has; shorten it or use a larger machine",
+        )
     for error_type, code in _CODE_OF:
         if isinstance(error, error_type):
             return code, str(error)

@@ -226,4 +226,3 @@ def _shown(value: object, max_characters: int = 60) -> str:
     """A value as it may be repeated to its sender: short, on one line, never a whole upload."""
     text = repr(value)
     return text if len(text) <= max_characters else text[: max_characters - 1] + "…"
-

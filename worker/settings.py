@@ -49,9 +49,7 @@ class Settings:
         )
 
 
-def _one_of(
-    environment: Mapping[str, str], variable: str, allowed: tuple[str, ...], default: str | None
-) -> str | None:
+def _one_of(environment: Mapping[str, str], variable: str, allowed: tuple[str, ...], default: str | None) -> str | None:
     value = environment.get(variable, "").strip().lower()
     if not value:
         return default

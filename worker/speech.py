@@ -78,7 +78,8 @@ def synthesize(job: SynthesizeInput, engine: Engine, library: VoiceLibrary, star
 def _check_servable(job: SynthesizeInput, engine: Engine) -> None:
     if job.model is not None and job.model != engine.model:
         raise JobError(
-            "INVALID_INPUT", f"model is {job.model!r}; this worker has {engine.model!r} loaded; leave model out or ask that"
+            "INVALID_INPUT",
+            f"model is {job.model!r}; this worker has {engine.model!r} loaded; leave model out or ask that",
         )
     if job.stream:
         raise JobError("INVALID_INPUT", "stream is true; this worker answers whole results; leave stream out")
@@ -86,9 +87,7 @@ def _check_servable(job: SynthesizeInput, engine: Engine) -> None:
         raise JobError("INVALID_INPUT", "delivery is 's3'; this worker has no bucket; use delivery auto or inline")
 
 
-def _conditionals(
-    job: SynthesizeInput, voice: Voice | None, engine: Engine, library: VoiceLibrary
-) -> Conditionals:
+def _conditionals(job: SynthesizeInput, voice: Voice | None, engine: Engine, library: VoiceLibrary) -> Conditionals:
     if voice is not None:
         return engine.prepare(ReferenceAudio(library.reference_audio(voice)), library.conditionals(voice))
     if job.reference_audio is not None:
@@ -98,6 +97,8 @@ def _conditionals(
 
 def _encoded(job: SynthesizeInput, samples: Samples, sample_rate_hz: int) -> bytes:
     if not np.all(np.isfinite(samples)):
-        raise JobError("INTERNAL", "the engine produced samples that are not numbers; nothing was sent; try another seed")
+        raise JobError(
+            "INTERNAL", "the engine produced samples that are not numbers; nothing was sent; try another seed"
+        )
     levelled = normalise(samples, SAMPLE_RATE_HZ, job.normalize)
     return encode(levelled, sample_rate_hz, job.format)
