@@ -2,8 +2,8 @@
 
     python -m worker.demo [REFERENCE] [--name Demo] [--text "..."] [--out out/hello.wav]
 
-Goes through `handler(job)` like any caller. Without a recording of your own, the reference is eSpeak NG in a voice higher
-than its built-in one: enough to hear that what speaks is the voice that was registered.
+Goes through `handler(job)` like any caller. Without a recording of your own, the reference is eSpeak NG in a voice
+higher than its built-in one: enough to hear that what speaks is the voice that was registered.
 """
 
 from __future__ import annotations
