@@ -3,6 +3,7 @@
 # else: pip's --target touches no system directory and works where the system's Python is externally managed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export PIP_ROOT_USER_ACTION=ignore # pip is not installing into the system here
 version=0.13.9 # the version every pinned set was written with
 uv=$PWD/.build/uv-$version/bin/uv
 if ! [ -x "$uv" ]; then
