@@ -728,7 +728,7 @@ class _CreateVoiceEmbedding:
         on_conflict: str = "error",
     ) -> dict[str, Any]:
         """From an audio file that libsndfile reads: wav, flac, ogg, mp3, ..."""
-        about = _About.checked(voice_name, gender, voice_description, on_conflict)
+        about = About.checked(voice_name, gender, voice_description, on_conflict)
         samples = read_audio(audio_file)
         return _register(samples, about, embeddings_dir, Path(audio_file).name)
 
@@ -744,7 +744,7 @@ class _CreateVoiceEmbedding:
         original_file: str | None = None,
     ) -> dict[str, Any]:
         """From audio in memory, shaped and scaled as `prepare_audio` says. `sample_rate` in Hz."""
-        about = _About.checked(voice_name, gender, voice_description, on_conflict)
+        about = About.checked(voice_name, gender, voice_description, on_conflict)
         samples = prepare_audio(audio_array, sample_rate)
         return _register(samples, about, embeddings_dir, original_file or "array")
 
@@ -758,7 +758,7 @@ class _CreateVoiceEmbedding:
         on_conflict: str = "error",
     ) -> dict[str, Any]:
         """From an audio file encoded as base64."""
-        about = _About.checked(voice_name, gender, voice_description, on_conflict)
+        about = About.checked(voice_name, gender, voice_description, on_conflict)
         samples = read_audio(decode_base64(audio_base64))
         return _register(samples, about, embeddings_dir, "base64")
 
@@ -767,7 +767,7 @@ create_voice_embedding = _CreateVoiceEmbedding()
 
 
 @dataclass(frozen=True)
-class _About:
+class About:
     """What a caller says about a voice, checked before any audio is read."""
 
     name: str
@@ -776,7 +776,7 @@ class _About:
     replace: bool
 
     @classmethod
-    def checked(cls, name: object, gender: str | None, description: str | None, on_conflict: str) -> _About:
+    def checked(cls, name: object, gender: str | None, description: str | None, on_conflict: str) -> About:
         if on_conflict not in ("error", "replace"):
             raise InvalidInput(f"on_conflict is {on_conflict!r}; allowed are error and replace; choose one")
         return cls(
@@ -790,7 +790,7 @@ class _About:
 
 
 def _register(
-    samples: Samples, about: _About, embeddings_dir: str | os.PathLike[str], original_file: str
+    samples: Samples, about: About, embeddings_dir: str | os.PathLike[str], original_file: str
 ) -> dict[str, Any]:
     tree = VoiceTree(embeddings_dir)
     with tree.locked():
@@ -815,7 +815,7 @@ def _register(
 
 
 def _new_voice(
-    tree: VoiceTree, catalog: Catalog, samples: Samples, about: _About, original_file: str
+    tree: VoiceTree, catalog: Catalog, samples: Samples, about: About, original_file: str
 ) -> tuple[str, Metadata]:
     digest = voice_digest(samples, about.name)
     voice_id = next(candidate for candidate in candidate_voice_ids(digest) if not tree.is_used(catalog, candidate))
