@@ -18,10 +18,12 @@ from voice_library.library import (
     VoiceLibrary,
 )
 from voice_library.local import LocalLibrary
+from voice_library.store_settings import BucketSettings
 
 __all__ = [
     "DEFAULT_PAGE_SIZE",
     "MAX_PAGE_SIZE",
+    "BucketSettings",
     "OnConflict",
     "Page",
     "Voice",
@@ -33,6 +35,14 @@ __all__ = [
 ]
 
 
-def open_library(embeddings_dir: str | os.PathLike[str]) -> VoiceLibrary:
-    """The library of the voices in the tree at `embeddings_dir`, which need not exist yet."""
-    return LocalLibrary(embeddings_dir)
+def open_library(embeddings_dir: str | os.PathLike[str], bucket: BucketSettings | None = None) -> VoiceLibrary:
+    """The library of the voices in the tree at `embeddings_dir`, which need not exist yet.
+
+    With `bucket` the voices are the bucket's, and `embeddings_dir` only holds the cache of them. Nothing is sent until
+    it is used, unless `bucket.sync_on_start` is "all".
+    """
+    if bucket is None:
+        return LocalLibrary(embeddings_dir)
+    from voice_library.mirror_open import open_mirror  # a local tree needs none of it
+
+    return open_mirror(embeddings_dir, bucket)

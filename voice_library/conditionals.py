@@ -6,6 +6,7 @@ A cache: a file that is missing or cannot be read is computed again. Knows nothi
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from generate_voice_embedding import write_files
@@ -17,10 +18,10 @@ SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 class ConditionalsFolder:
     """`conditionals/{voice_id}/` of one voice, as `VoiceConditionals`."""
 
-    def __init__(self, folder: Path, tombstone: Path) -> None:
-        """tombstone: exists once the voice is deleted; nothing is kept beside it from then on."""
+    def __init__(self, folder: Path, is_deleted: Callable[[], bool]) -> None:
+        """is_deleted: whether the voice is; nothing is kept beside it from then on."""
         self._folder = folder
-        self._tombstone = tombstone
+        self._is_deleted = is_deleted
 
     def read(self, key: str) -> bytes | None:
         path = self._path(key)
@@ -33,9 +34,9 @@ class ConditionalsFolder:
         """Keep `blob`. Raises StorageUnavailable where the disk does not."""
         path = self._path(key)
         try:
-            if not self._tombstone.exists():
+            if not self._is_deleted():
                 write_files({path: blob})
-            if self._tombstone.exists():  # deleted while we wrote
+            if self._is_deleted():  # deleted while we wrote
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise StorageUnavailable("the voice's conditionals could not be kept; the disk refused them") from error

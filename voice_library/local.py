@@ -79,7 +79,7 @@ class LocalLibrary(VoiceLibrary):
 
     def conditionals(self, voice: Voice) -> ConditionalsFolder:
         voice_id = checked_id(voice)
-        return ConditionalsFolder(self.tree.conditionals_dir(voice_id), self.tree.tombstone_path(voice_id))
+        return ConditionalsFolder(self.tree.conditionals_dir(voice_id), lambda: self.tree.is_deleted(voice_id))
 
     def list_voices(
         self,

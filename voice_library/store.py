@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from voice_library.errors import UnsafeFile
+
 
 @dataclass(frozen=True)
 class Blob:
@@ -57,8 +59,8 @@ class Store(ABC):
         """What the conditional methods below can promise here."""
 
     @abstractmethod
-    def find(self, key: str) -> Blob | None:
-        """The object; None where there is none."""
+    def find(self, key: str, max_bytes: int | None = None) -> Blob | None:
+        """The object; None where there is none. UnsafeFile where it has over `max_bytes`, before it is read."""
 
     @abstractmethod
     def find_unless(self, key: str, etag: str) -> Blob | None:
@@ -93,3 +95,9 @@ class Store(ABC):
 
     def close(self) -> None:  # noqa: B027 - a folder holds nothing open
         """Let go of connections."""
+
+
+def check_size(key: str, size: int, max_bytes: int | None) -> None:
+    """UnsafeFile where an object is larger than its reader takes."""
+    if max_bytes is not None and size > max_bytes:
+        raise UnsafeFile(f"{key} has {size} bytes; allowed are {max_bytes}; register the voice again")

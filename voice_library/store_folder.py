@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from voice_library.errors import StorageUnavailable
-from voice_library.store import ALL_CONDITIONS, Blob, Capabilities, Listed, Store
+from voice_library.store import ALL_CONDITIONS, Blob, Capabilities, Listed, Store, check_size
 
 TEMPORARY = ".part-"  # files that are still being written; never listed
 
@@ -34,12 +34,13 @@ class FolderStore(Store):
     def capabilities(self) -> Capabilities:
         return ALL_CONDITIONS
 
-    def find(self, key: str) -> Blob | None:
+    def find(self, key: str, max_bytes: int | None = None) -> Blob | None:
         with self._translated():
             try:
                 with self.path(key).open("rb") as file:
-                    body = file.read()
-                    age_s = time.time() - os.fstat(file.fileno()).st_mtime
+                    status = os.fstat(file.fileno())
+                    check_size(key, status.st_size, max_bytes)
+                    body, age_s = file.read(), time.time() - status.st_mtime
             except (FileNotFoundError, NotADirectoryError):
                 return None
         return Blob(body, _etag(body), max(0.0, age_s))

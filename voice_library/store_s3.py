@@ -7,6 +7,7 @@ settled by reading the object back and comparing it with what was sent. boto3 is
 
 from __future__ import annotations
 
+import functools
 import random
 import threading
 import time
@@ -16,8 +17,8 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-from voice_library.errors import StorageUnavailable
-from voice_library.store import Blob, Capabilities, Listed, Store
+from voice_library.errors import StorageUnavailable, UnsafeFile
+from voice_library.store import Blob, Capabilities, Listed, Store, check_size
 from voice_library.store_errors import is_passing, status_of, unavailable
 from voice_library.store_probe import NOT_KNOWN, probe
 from voice_library.store_settings import BucketSettings
@@ -38,9 +39,15 @@ class S3Store(Store):
         self.description = settings.description
         self.requests: Counter[str] = Counter()
         self._bucket, self._prefix = settings.bucket, settings.prefix
-        self._client = _open_client(settings)
+        self._settings = settings
         self._capabilities = capabilities
-        self._probing = threading.Lock()
+        self._probing, self._opening = threading.Lock(), threading.Lock()
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        """Opened by the first request: a worker that finds its voice on its own disk never imports boto3."""
+        with self._opening:
+            return self.__dict__.get("_client") or _open_client(self._settings)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -50,14 +57,14 @@ class S3Store(Store):
                 self._capabilities = probe(self)
             return self._capabilities
 
-    def find(self, key: str) -> Blob | None:
-        return self._read(key, {})
+    def find(self, key: str, max_bytes: int | None = None) -> Blob | None:
+        return _unless_absent(lambda: self._repeated(lambda: self._get(key, max_bytes)))
 
     def find_unless(self, key: str, etag: str) -> Blob | None:
-        return self._read(key, {"IfNoneMatch": f'"{etag}"'})
+        return _unless_absent(lambda: self._repeated(lambda: self._get(key, None, IfNoneMatch=f'"{etag}"')))
 
     def exists(self, key: str) -> bool:
-        return self._size(key) is not None
+        return self._head(key) is not None
 
     def put(self, key: str, body: bytes) -> str:
         reply = self._repeated(lambda: self._request("put_object", key, Body=body, ContentType=_type_of(key)))
@@ -91,7 +98,8 @@ class S3Store(Store):
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
     def close(self) -> None:
-        self._client.close()
+        if "_client" in self.__dict__:
+            self._client.close()
 
     def put_once(self, key: str, body: bytes, **condition: str) -> tuple[int, str]:
         """One conditional PUT, never repeated: (HTTP status, ETag). Status 0: no reply came, the outcome is unknown."""
@@ -125,12 +133,9 @@ class S3Store(Store):
 
     def _if_same_size(self, key: str, size: int, expected_etag: str) -> Blob | None:
         """The object now at key. Its body is read only if it can be ours: a snapshot may have 30 MB."""
-        try:
-            head = self._repeated(lambda: self._request("head_object", key))
-        except StorageUnavailable as error:
-            if status_of(error.__cause__) == 404:
-                return None
-            raise
+        head = self._head(key)
+        if head is None:
+            return None
         if head["ContentLength"] == size and _etag(head) != expected_etag:
             return self.find(key)
         return Blob(b"", _etag(head), 0.0)
@@ -145,15 +150,10 @@ class S3Store(Store):
             found = self.find(key)
         return found is not None and found.body == body
 
-    def _read(self, key: str, condition: dict[str, str]) -> Blob | None:
-        try:
-            return self._repeated(lambda: self._get(key, condition))
-        except StorageUnavailable as error:
-            if status_of(error.__cause__) == 404:
-                return None
-            raise
+    def _head(self, key: str) -> dict[str, Any] | None:
+        return _unless_absent(lambda: self._repeated(lambda: self._request("head_object", key)))
 
-    def _get(self, key: str, condition: dict[str, str]) -> Blob:
+    def _get(self, key: str, max_bytes: int | None, **condition: str) -> Blob:
         try:
             reply = self._request("get_object", key, **condition)
         except Exception as error:
@@ -161,16 +161,9 @@ class S3Store(Store):
                 return Blob(b"", condition["IfNoneMatch"].strip('"'), 0.0)
             raise
         with reply["Body"] as stream:
+            check_size(key, reply["ContentLength"], max_bytes)
             body = stream.read()
         return Blob(body, _etag(reply), _seconds(_date_of(reply), reply["LastModified"]))
-
-    def _size(self, key: str) -> int | None:
-        try:
-            return int(self._repeated(lambda: self._request("head_object", key))["ContentLength"])
-        except StorageUnavailable as error:
-            if status_of(error.__cause__) == 404:
-                return None
-            raise
 
     def _list_page(self, prefix: str, token: dict[str, str]) -> dict[str, Any]:
         self.requests["list_objects_v2"] += 1
@@ -189,6 +182,8 @@ class S3Store(Store):
             _back_off(attempt)
             try:
                 return request()
+            except UnsafeFile:
+                raise
             except Exception as error:  # noqa: BLE001 - the one boundary where boto3's errors become ours
                 failure = error
                 if not is_passing(error):
@@ -224,6 +219,16 @@ def _open_client(settings: BucketSettings) -> Any:
         )
     except ValueError as error:  # botocore's word for an address it cannot use
         raise unavailable(settings.description, error) from error
+
+
+def _unless_absent(read: Callable[[], T]) -> T | None:
+    """What a read gives; None where the store has no such object."""
+    try:
+        return read()
+    except StorageUnavailable as error:
+        if status_of(error.__cause__) == 404:
+            return None
+        raise
 
 
 def _back_off(attempt: int) -> None:

@@ -51,7 +51,7 @@ class TreeReader:
 
     def find(self, voice_id: str) -> Voice | None:
         """The voice with this id. Its metadata file is enough; the catalog is not read where there is one."""
-        if not SAFE_VOICE_ID.fullmatch(voice_id) or self.tree.tombstone_path(voice_id).exists():
+        if not SAFE_VOICE_ID.fullmatch(voice_id) or self.tree.is_deleted(voice_id):
             return None
         try:
             entry = parse_json_object(self.tree.metadata_path(voice_id).read_bytes())
