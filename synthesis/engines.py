@@ -34,7 +34,7 @@ def load_engine(
 
     auto is chatterbox where it is installed and its weights are there or can be fetched, else espeak with one warning;
     on a RunPod worker it is chatterbox or the error. device None takes the best there is; model, device, model_dir and
-    hf_home are chatterbox's. Raises EngineUnavailable, WeightsNotFound, or InvalidOption for an unknown model or device.
+    hf_home are chatterbox's. Raises EngineUnavailable, WeightsNotFound, or InvalidOption for an unknown model.
     """
     if engine == "espeak":
         return _load_espeak()

@@ -75,7 +75,7 @@ class EspeakVoice(Conditionals):
         try:
             values = json.loads(blob)
             return cls(gender=values["gender"], f0_hz=float(values["f0_hz"]))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, RecursionError) as error:
             raise ValueError("not the bytes of a voice") from error
 
 
@@ -108,7 +108,7 @@ class EspeakEngine(Engine):
 
     def languages(self) -> tuple[str, ...]:
         """The ISO 639-1 codes that can be spoken, sorted."""
-        return tuple(sorted(self._library.voices))
+        return tuple(sorted(language for language in self._library.voices if len(language) == 2))
 
     def stream(self, text: str, conditionals: Conditionals, options: SynthesisOptions) -> Iterator[Samples]:
         """A chunk a segment, the pause to the next one included. EmptyText and InvalidOption are raised at once."""
@@ -157,16 +157,20 @@ class _PitchResponse:
 
 @lru_cache(maxsize=1024)
 def _pitch_response(variant: str, pitch_range: int, *identifiers: str) -> _PitchResponse:
-    """Measured on digits spoken by the first of the voices that speaks them (Faroese has none, Greenlandic's crash)."""
+    """Measured on digits, spoken by the first of these voices that can: Chuvash has none, Greenlandic's crash."""
     for identifier in identifiers:
         voice = f"{identifier}+{variant}"
-        with contextlib.suppress(SynthesisError):
+        try:
             probes = espeak_library.speak([Utterance(_PROBE, voice, pitch, pitch_range) for pitch in _PROBE_PITCHES])
-            low_hz, high_hz = (median_f0_hz(probe, SAMPLE_RATE_HZ) for probe in probes)
-            if low_hz and high_hz:
-                low, high = (2 ** ((pitch - 50) / 50) for pitch in _PROBE_PITCHES)
-                slope_hz = (high_hz - low_hz) / (high - low)
-                return _PitchResponse(slope_hz, low_hz - slope_hz * low)
+        except EngineUnavailable:
+            raise
+        except SynthesisError:  # crashed on this text
+            continue
+        low_hz, high_hz = (median_f0_hz(probe, SAMPLE_RATE_HZ) for probe in probes)
+        if low_hz and high_hz:
+            low, high = (2 ** ((pitch - 50) / 50) for pitch in _PROBE_PITCHES)
+            slope_hz = (high_hz - low_hz) / (high - low)
+            return _PitchResponse(slope_hz, low_hz - slope_hz * low)
     raise EngineUnavailable(f"eSpeak NG speaks no digits with {', '.join(identifiers)}; install espeakng-loader anew")
 
 

@@ -38,10 +38,10 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Library:
-    """What the installed library is: its version, and the identifier of the best voice of each ISO 639-1 language."""
+    """What the installed library is."""
 
     version: str
-    voices: dict[str, str]
+    voices: dict[str, str]  # the identifier of the best voice of each language: "en", "en-us", "cmn"
 
 
 @cache
@@ -52,7 +52,6 @@ def library() -> Library:
         (priority, len(voice["identifier"]), language, voice["identifier"])
         for voice in header["voices"]
         for language, priority in voice["languages"].items()
-        if len(language) == 2
     )
     return Library(header["version"], {language: identifier for *_, language, identifier in reversed(ranked)})
 
