@@ -502,7 +502,7 @@ class VoiceTree:
             is_new = voice_id not in entries and SAFE_VOICE_ID.fullmatch(voice_id)
             if is_new and self.embedding_path(voice_id).is_file():
                 entries[voice_id] = {"voice_id": voice_id, "speaker_name": name}
-        for voice_id in _names_in(self.root / "tombstones"):
+        for voice_id in self._deleted_ids():
             entries.pop(voice_id, None)
         return Catalog(entries, names, damaged_catalog=text if found is None else None)
 
@@ -519,6 +519,20 @@ class VoiceTree:
                 if entry is not None and _is_entry(voice_id, entry):
                     newer[voice_id] = entry
         return newer
+
+    def is_deleted(self, voice_id: str) -> bool:
+        """Whether the voice's tombstone is in force. One that names a successor waits for it, so that the successor's
+        metadata, taking its place, completes a replacement in one step."""
+        try:
+            successor = self.tombstone_path(voice_id).read_text(encoding="ascii", errors="replace")
+        except FileNotFoundError:
+            return False
+        if not SAFE_VOICE_ID.fullmatch(successor):
+            return True
+        return self.metadata_path(successor).exists() or self.tombstone_path(successor).exists()
+
+    def _deleted_ids(self) -> set[str]:
+        return {name for name in _names_in(self.root / "tombstones") if self.is_deleted(name)}
 
     def is_used(self, catalog: Catalog, voice_id: str) -> bool:
         """Whether the id belongs to a voice, or did to one that was deleted."""
@@ -543,14 +557,16 @@ class VoiceTree:
         """Write changed and new voices, and remove others for good, in all places. Call it inside `locked()`.
 
         Everything is on the disk under temporary names before the first file takes its place, so a full disk changes
-        nothing. The metadata is what counts: where a process dies between two files, the next commit completes it.
+        nothing. Metadata and tombstones are what counts: where a process dies between two files, the next commit
+        completes the rest. Voices removed while one is put are replaced by it: they stay until its metadata is there.
         """
         put, remove = put or {}, remove or set()
         after = catalog.with_changes(put, remove)
         names = after.complete_names()
         files = {self.embedding_path(voice_id): data for voice_id, data in (embeddings or {}).items()}
+        successor = next(iter(put), "").encode()
+        files |= {self.tombstone_path(voice_id): successor for voice_id in sorted(remove)}
         files |= {self.metadata_path(voice_id): _pretty(entry) for voice_id, entry in put.items()}
-        files |= {self.tombstone_path(voice_id): b"" for voice_id in sorted(remove)}
         if catalog.damaged_catalog is not None:
             files[self.catalog_path.with_suffix(".damaged.json")] = catalog.damaged_catalog
         files[self.catalog_path] = format_json_object(after.entries)
@@ -564,9 +580,8 @@ class VoiceTree:
 
         The metadata goes last: as long as it is there, a later sweep knows that something is left.
         """
-        tombstones = set(_names_in(self.root / "tombstones"))
         with_metadata = {name.removesuffix(".json") for name in _names_in(self.root / "metadata")}
-        for voice_id in tombstones & (with_metadata | set(entries_before)):
+        for voice_id in self._deleted_ids() & (with_metadata | set(entries_before)):
             _remove(self.embedding_path(voice_id, entries_before.get(voice_id)))
             _remove(self.embedding_path(voice_id))
             shutil.rmtree(self.conditionals_dir(voice_id), ignore_errors=True)
