@@ -11,7 +11,6 @@ import logging
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from synthesis.errors import InvalidOption, WeightsNotFound
@@ -77,21 +76,21 @@ class Weights:
     directory: Path
     source: str
 
-    @cached_property
-    def revision(self) -> str:
-        """What these weights are, hex: conditionals of one revision are worth nothing to another.
 
-        SHA-256 over every file's name, size, first bytes (a safetensors header among them) and evenly spaced samples of
-        its data: a fine-tune has other values everywhere, so it is told apart without reading 3 GB (measured: 10 ms).
-        """
-        digest = hashlib.sha256()
-        for file in repository(self.model).files:
-            path = self.directory / file.name
-            if path.is_file():
-                digest.update(f"{file.name} {path.stat().st_size}\n".encode())
-                for sample in _samples(path):
-                    digest.update(sample)
-        return digest.hexdigest()
+def weights_revision(model: str, directory: Path) -> str:
+    """What the weights in a folder are, hex: conditionals of one revision are worth nothing to another.
+
+    SHA-256 over every file's name, size, first bytes (a safetensors header among them) and evenly spaced samples of its
+    data: a fine-tune has other values everywhere, so it is told apart without reading 3 GB.
+    """
+    digest = hashlib.sha256()
+    for file in repository(model).files:
+        path = directory / file.name
+        if path.is_file():
+            digest.update(f"{file.name} {path.stat().st_size}\n".encode())
+            for sample in _samples(path):
+                digest.update(sample)
+    return digest.hexdigest()
 
 
 _SAMPLE_BYTES = 4096  # a page
