@@ -91,7 +91,7 @@ class EspeakEngine(Engine):
 
     def prepare(self, reference: ReferenceAudio, saved: SavedConditionals | None = None) -> EspeakVoice:
         """The voice's gender and F0. A reference without a pitch (a whisper, noise) gets the built-in voice;
-        UnusableReference where it is silent or shorter than 0.1 s."""
+        UnusableReference where it is silent, not finite or shorter than 0.1 s."""
         if saved is None:
             return _measure(reference.samples)
         key = f"{self.name}-{REVISION}-{reference.digest[:16]}"
@@ -133,8 +133,10 @@ class EspeakEngine(Engine):
 
 
 def _measure(samples: Samples) -> EspeakVoice:
-    if len(samples) < _MIN_REFERENCE_S * SAMPLE_RATE_HZ or np.abs(samples).max() < _SILENCE:
-        raise UnusableReference("the reference audio is silent or shorter than 0.1 s; send a clip of clear speech")
+    if len(samples) < _MIN_REFERENCE_S * SAMPLE_RATE_HZ or not _SILENCE < np.abs(samples).max() < np.inf:
+        raise UnusableReference(
+            "the reference audio is silent, broken or shorter than 0.1 s; send a clip of clear speech"
+        )
     f0_hz = median_f0_hz(samples, SAMPLE_RATE_HZ)
     return EspeakVoice.from_f0(MEAN_F0_HZ["male"] if f0_hz is None else f0_hz)
 

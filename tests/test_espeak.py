@@ -339,7 +339,7 @@ def test_a_reference_without_pitch_gets_the_builtin_voice(espeak: EspeakEngine) 
     assert espeak.builtin().f0_hz == MEAN_F0_HZ["male"]
 
 
-@pytest.mark.parametrize("samples", [[], [0.0] * SAMPLE_RATE_HZ, [0.5] * 100])
+@pytest.mark.parametrize("samples", [[], [0.0] * SAMPLE_RATE_HZ, [0.5] * 100, [0.5, np.nan] * 9999, [np.inf] * 9999])
 def test_a_silent_or_tiny_reference_is_refused(espeak: EspeakEngine, samples: list[float]) -> None:
     with pytest.raises(UnusableReference):
         espeak.prepare(ReferenceAudio(np.array(samples, np.float32)))
