@@ -13,7 +13,7 @@ in the files. The lease in `fold.json` only saves work; nothing relies on it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -46,6 +46,9 @@ UNSETTLED_S = 900  # a marker whose commit never came is dropped after this: its
 MAX_CLAIMS_PER_PASS = 1000  # voices of a tree without claims, given theirs a part at a time
 
 
+Progress = Callable[[Iterable[tuple[str, "Entry | None"]]], Iterable[tuple[str, "Entry | None"]]]
+
+
 class Outcome(Enum):
     """How a pass ended."""
 
@@ -73,15 +76,15 @@ class Fold:
         self._snapshots = snapshots
         self._owner = secrets.token_hex(8)
 
-    def run(self, known: Mapping[str, Metadata], *, heal: bool = False, respect_lease: bool = True) -> Outcome:
-        """One pass. `known` holds metadata that this process has just committed and need not fetch. `heal` compares
-        everything with the truth even where no other writer has been seen. Raises StorageUnavailable."""
+    def run(self, known: Mapping[str, Metadata], *, respect_lease: bool = True) -> Outcome:
+        """One pass. `known` holds metadata that this process has just committed and need not fetch. Raises
+        StorageUnavailable."""
         state = FoldState.read(self._store)
         if respect_lease and state.holder not in ("", self._owner) and state.age_s < LEASE_S:
             return Outcome.BUSY
         markers = list(self._store.list(PENDING_FOLDER))
         names, catalog = self._snapshots.names(), self._snapshots.catalog()  # in this order: see the module's docstring
-        heal = heal or (state.catalog_etag, state.mapping_etag) != (catalog.etag, names.etag)
+        heal = (state.catalog_etag, state.mapping_etag) != (catalog.etag, names.etag)
         if not markers and not heal and state.names_are_claimed:
             return Outcome.DONE
         leased = replace(state, holder=self._owner).written(self._store)
@@ -89,7 +92,7 @@ class Fold:
             return Outcome.LOST
         changes = self._changes(markers, catalog, names, known)
         if heal:
-            self._compare_with_truth(catalog, changes)
+            self._compare_with_truth(changes, known=catalog.entries)
         return self._write(leased, catalog, names, changes, check_claims=heal or not state.names_are_claimed)
 
     def _changes(
@@ -135,15 +138,34 @@ class Fold:
         metadata = parse_json_object(found.body) if found else None
         return Entry.of(metadata) if metadata is not None else None
 
-    def _compare_with_truth(self, catalog: CatalogFile, changes: Changes) -> None:
-        """Add every voice that the catalog lacks, drop every one that was deleted."""
+    def rebuild(self, progress: Progress, *, dry_run: bool = False) -> tuple[int, int] | None:
+        """Make the snapshots anew from the truth, reading every metadata object: the number of entries that were
+        missing or outdated, and of those that are removed. None where another worker wrote meanwhile."""
+        state = FoldState.read(self._store)
+        markers = list(self._store.list(PENDING_FOLDER))
+        names, catalog = self._snapshots.names(), self._snapshots.catalog()
+        changes = self._changes(markers, catalog, names, {})
+        self._compare_with_truth(changes, known={}, progress=progress)
+        outdated = sum(catalog.entries.get(voice_id) != entry for voice_id, entry in changes.put.items())
+        counts = outdated, len(changes.removed & set(catalog.entries))
+        if dry_run:
+            return counts
+        leased = replace(state, holder=self._owner).written(self._store)
+        if leased is None or self._write(leased, catalog, names, changes, check_claims=True) is Outcome.LOST:
+            return None
+        return counts
+
+    def _compare_with_truth(
+        self, changes: Changes, known: Container[str], progress: Progress = lambda items: items
+    ) -> None:
+        """Add every voice that is not known, drop every one that was deleted."""
         for item in self._store.list(TOMBSTONES_FOLDER):
             changes.removed.add(item.key.removeprefix(TOMBSTONES_FOLDER))
         listed = (
             item.key.removeprefix(METADATA_FOLDER).removesuffix(".json") for item in self._store.list(METADATA_FOLDER)
         )
-        have = set(catalog.entries) | set(changes.put) | changes.removed
-        for voice_id, entry in in_parallel(self._entry, (each for each in listed if each not in have)):
+        unknown = [each for each in listed if not (each in known or each in changes.put or each in changes.removed)]
+        for voice_id, entry in progress(in_parallel(self._entry, unknown)):
             if entry is not None:
                 changes.put[voice_id] = entry
 

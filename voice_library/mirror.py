@@ -60,9 +60,10 @@ class MirroredLibrary(VoiceLibrary):
         about = About.checked(voice_name, gender, description, on_conflict)
         return self.add(new_voice(audio, sample_rate_hz, about, original_file), replace=about.replace)
 
-    def add(self, new: NewVoice, *, replace: bool = False) -> Voice:
+    def add(self, new: NewVoice, *, replace: bool = False, unclaimed: bool = False) -> Voice:
         """Store a voice that is made already, and bring the snapshots up to date in the background."""
-        return self._kept(new, self.truth.add(new, replace=replace))
+        added = self.truth.add_unclaimed(new) if unclaimed else self.truth.add(new, replace=replace)
+        return self._kept(new, added)
 
     def get(self, *, voice_id: str | None = None, voice_name: str | None = None) -> Voice:
         if (voice_id is None) == (voice_name is None):

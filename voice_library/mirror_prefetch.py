@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from voice_library.cache import EVICT_TO, FILE_OVERHEAD_BYTES
 from voice_library.errors import LibraryError
-from voice_library.library import MAX_PAGE_SIZE, Voice
+from voice_library.library import MAX_PAGE_SIZE, Voice, VoiceLibrary
 from voice_library.mirror import MirroredLibrary
 from voice_library.mirror_keys import EMBEDDINGS_FOLDER, embedding_key, metadata_key
 from voice_library.parallel import in_parallel
@@ -49,7 +49,7 @@ def prefetch(library: MirroredLibrary) -> int:
         return sum(results)
 
 
-def every_voice(library: MirroredLibrary) -> Iterator[Voice]:
+def every_voice(library: VoiceLibrary) -> Iterator[Voice]:
     """All voices of the library, page by page."""
     token: str | None = None
     for _ in itertools.count():

@@ -108,6 +108,13 @@ class Truth:
                 return self._store_and_commit(new, held)
         raise NameTaken(f"the name {new.name!r} is fought over by others at this moment; try again")
 
+    def add_unclaimed(self, new: NewVoice) -> Added:
+        """Store a voice whose name another voice of the same older tree has: it is found by its id, and by its name
+        where the mapping or the spelling tells the two apart."""
+        voice_id = self._store_embedding(new)
+        self.store.put(Marker(voice_id).new_key(), b"")
+        return Added(voice_id, self._commit(new, voice_id), is_new=True)
+
     def _claim(self, new: NewVoice, replace: bool) -> _Held | Added | None:
         """Hold the name, or find the same voice there. None: a rival was quicker, look again."""
         since = time.monotonic()
@@ -146,13 +153,16 @@ class Truth:
         except Exception:
             self._give_up(held)
             raise
-        metadata = new.metadata_for(voice_id)
-        # From here on nothing is undone: an unclear outcome may be a commit.
-        if not self.store.create(metadata_key(voice_id), metadata_body(metadata)):
-            metadata = self.find(voice_id) or metadata  # a twin that adds the same voice was quicker
+        metadata = self._commit(new, voice_id)  # from here on nothing is undone: an unclear outcome may be a commit
         if held.claim.previous:
             self._remove_replaced(held.claim.previous)
         return Added(voice_id, metadata, is_new=True, replaced=held.claim.previous)
+
+    def _commit(self, new: NewVoice, voice_id: str) -> Metadata:
+        metadata = new.metadata_for(voice_id)
+        if self.store.create(metadata_key(voice_id), metadata_body(metadata)):
+            return metadata
+        return self.find(voice_id) or metadata  # a twin that adds the same voice was quicker
 
     def _store_embedding(self, new: NewVoice) -> str:
         """Put the embedding under the first id that nobody has or had; that id."""
