@@ -75,7 +75,7 @@ class EspeakVoice(Conditionals):
         try:
             values = json.loads(blob)
             return cls(gender=values["gender"], f0_hz=float(values["f0_hz"]))
-        except (KeyError, TypeError, RecursionError) as error:
+        except (KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError("not the bytes of a voice") from error
 
 

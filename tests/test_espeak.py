@@ -310,9 +310,10 @@ def test_conditionals_are_saved_and_read_back(espeak: EspeakEngine) -> None:
         b'{"gender": "male", "f0_hz": "x"}',
         b'{"gender": ["male"], "f0_hz": 100}',
         b'{"gender": "male", "f0_hz": 1e9}',
+        b'{"gender": "male", "f0_hz": 1' + b"0" * 400 + b"}",
         b"[" * 100_000,
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_damaged_conditionals_are_computed_again(espeak: EspeakEngine, blob: bytes) -> None:
     shelf = Shelf()
