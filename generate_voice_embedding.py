@@ -58,6 +58,7 @@ MAX_SOURCE_FRAMES = MAX_DURATION_S * 192_000  # bounds memory: 460 MB of float32
 MAX_AUDIO_BYTES = MAX_SOURCE_FRAMES * 2 * 4  # an encoded recording: stereo, 32 bit
 MAX_CHANNELS = 1024  # libsndfile's own limit (`common.h:SF_MAX_CHANNELS`)
 SILENCE_PEAK = 1e-3  # -60 dBFS: above the dither of a silent 16-bit recording, below the quietest speech
+EMBEDDING_TYPE = "chattts_embedding"  # what older readers look for
 MAX_NAME_CHARS = 200
 MAX_GENDER_CHARS = 50
 MAX_DESCRIPTION_CHARS = 2_000
@@ -361,7 +362,7 @@ def voice_metadata(
         "duration": round(duration_s, 3),
         "sample_rate": SAMPLE_RATE_HZ,
         "created_at": created_at,
-        "type": "chattts_embedding",
+        "type": EMBEDDING_TYPE,
     }
     return {**metadata, "description": description} if description else metadata
 

@@ -12,11 +12,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from generate_voice_embedding import SAFE_VOICE_ID, Catalog, VoiceTree, parse_json_object, voice_metadata
+from generate_voice_embedding import (
+    EMBEDDING_TYPE,
+    SAFE_VOICE_ID,
+    Catalog,
+    VoiceTree,
+    parse_json_object,
+    voice_metadata,
+)
 from voice_library.library import Voice
 
 Stamp = tuple[int, int, int] | None
-METADATA_FIELDS = tuple(voice_metadata("", "", duration_s=0, created_at=""))  # what the writer always says
+# What the writer always says, in its order, for entries that do not.
+GAPS = dict.fromkeys(voice_metadata("", "", duration_s=0, created_at="")) | {"type": EMBEDDING_TYPE}
 
 
 @dataclass(frozen=True)
@@ -84,14 +92,13 @@ def _stamp(path: Path) -> Stamp:
 def voice_of(catalog: Catalog, voice_id: str, tree: VoiceTree) -> Voice:
     """The voice of an entry, its metadata completed: older tools left out any of them."""
     entry = catalog.entries[voice_id]
-    gaps = dict.fromkeys(METADATA_FIELDS)
     known = {
         "voice_id": voice_id,
         "speaker_name": catalog.name_of(voice_id),
         "gender": str(entry.get("gender") or "unknown"),
         "embedding_file": tree.embedding_path(voice_id, entry).relative_to(tree.root).as_posix(),
     }
-    metadata: dict[str, Any] = {**gaps, **entry, **known}
+    metadata: dict[str, Any] = {**GAPS, **entry, **known}
     duration_s, rate_hz = _number(metadata["duration"]), _number(metadata["sample_rate"])
     return Voice(
         voice_id,
