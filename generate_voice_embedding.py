@@ -39,7 +39,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
@@ -141,7 +141,7 @@ def decode_base64(text: str | bytes, max_bytes: int = MAX_AUDIO_BYTES) -> bytes:
     Raises InvalidInput where it is not base64, TooLarge above `max_bytes`, before anything is decoded.
     """
     if not isinstance(text, (str, bytes)):
-        raise InvalidInput(f"the base64 audio is {type(text).__name__}; allowed is a string; encode the file's bytes")
+        raise InvalidInput(f"the base64 text is {type(text).__name__}; allowed is a string; encode the file's bytes")
     if len(text) * 3 // 4 > max_bytes * 1.04:  # line breaks every 76 characters add up to 2.6 %
         raise TooLarge(f"the base64 holds over {max_bytes} bytes; that is the limit; send a shorter recording")
     try:
@@ -153,10 +153,10 @@ def decode_base64(text: str | bytes, max_bytes: int = MAX_AUDIO_BYTES) -> bytes:
         decoded = base64.b64decode(encoded.translate(None, b" \t\r\n"), validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
         raise InvalidInput(
-            "the audio is not base64; allowed are A-Z a-z 0-9 + / with = padding; encode the file's bytes with base64"
+            "the text is not base64; allowed are A-Z a-z 0-9 + / with = padding; encode the file's bytes with base64"
         ) from error
     if not decoded:
-        raise InvalidInput("the base64 audio is empty; allowed is an encoded audio file; send the file's bytes")
+        raise InvalidInput("the base64 text is empty; allowed is an encoded file; send the file's bytes")
     if len(decoded) > max_bytes:
         raise TooLarge(f"the base64 holds {len(decoded)} bytes; the limit is {max_bytes}; send a shorter recording")
     return decoded
@@ -171,7 +171,7 @@ def read_audio(source: str | os.PathLike[str] | bytes) -> Samples:
     if isinstance(source, (bytes, bytearray)):
         if len(source) > MAX_AUDIO_BYTES:
             raise TooLarge(f"the audio has {len(source)} bytes; the limit is {MAX_AUDIO_BYTES}; send a shorter one")
-        mono, rate_hz = _decode(io.BytesIO(source))
+        mono, rate_hz = _decode(_AudioBytes(source))
     else:
         mono, rate_hz = _decode(_existing_file(source))
     return prepare_audio(mono, rate_hz)
@@ -191,7 +191,16 @@ def _existing_file(source: str | os.PathLike[str]) -> str:
     return str(path)
 
 
-def _decode(file: str | io.BytesIO) -> tuple[Samples, int]:
+class _AudioBytes(io.BytesIO):
+    """In damaged files libsndfile seeks to before the start, through a callback that can raise nothing: stay put."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with suppress(ValueError):
+            return super().seek(offset, whence)
+        return self.tell()
+
+
+def _decode(file: str | _AudioBytes) -> tuple[Samples, int]:
     """(frames,) float32 mono at the file's own rate, and that rate in Hz."""
     try:
         with soundfile.SoundFile(file) as sound:
@@ -234,12 +243,18 @@ def convert_audio(audio: NDArray[Any], sample_rate_hz: int) -> Samples:
     samples = _mono_float32(np.asarray(audio))
     if not np.isfinite(samples).all():
         raise InvalidInput("the audio holds NaN or infinite samples; allowed are numbers in -1 to 1; export it again")
+    samples = _within_full_scale(samples)
     if sample_rate_hz != SAMPLE_RATE_HZ:
         import librosa  # seconds of import, needed only here
 
-        samples = librosa.resample(samples, orig_sr=sample_rate_hz, target_sr=SAMPLE_RATE_HZ).astype(np.float32)
+        samples = librosa.resample(samples, orig_sr=sample_rate_hz, target_sr=SAMPLE_RATE_HZ)
+        samples = _within_full_scale(samples.astype(np.float32, copy=False))  # filters overshoot
+    return np.ascontiguousarray(samples)
+
+
+def _within_full_scale(samples: Samples) -> Samples:
     peak = max(samples.max(initial=0.0), -samples.min(initial=0.0))
-    return np.ascontiguousarray(samples / peak if peak > 1 else samples)
+    return samples / peak if peak > 1 else samples
 
 
 def _check_rate(sample_rate_hz: Any) -> int:
@@ -482,10 +497,10 @@ class VoiceTree:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the tree's lock against all other processes and threads; OSErrors inside become StorageFailed."""
-        with _storage_errors(), ExitStack() as held:
+        with _storage_errors():
             self.root.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_exclusive_lock(self.root / ".lock"))
-            yield
+            with _exclusive_lock(self.root / ".lock"):
+                yield
 
     def read(self) -> Catalog:
         """All voices: the catalog's, completed from `metadata/` and the mapping, without deleted ones.
@@ -513,7 +528,7 @@ class VoiceTree:
         newer: dict[str, Metadata] = {}
         for file in _files_in(self.root / "metadata"):
             voice_id, _, extension = file.name.rpartition(".")
-            with suppress(FileNotFoundError):  # deleted while we read
+            with suppress(OSError):  # deleted while we read, or damaged: no reason to lose the others
                 if extension != "json" or (voice_id in entries and file.stat().st_mtime_ns < snapshots_ns):
                     continue
                 entry = parse_json_object(Path(file.path).read_bytes())
@@ -533,7 +548,8 @@ class VoiceTree:
         return self.metadata_path(successor).exists() or self.tombstone_path(successor).exists()
 
     def _deleted_ids(self) -> set[str]:
-        return {name for name in _names_in(self.root / "tombstones") if self.is_deleted(name)}
+        tombstones = _files_in(self.root / "tombstones")
+        return {file.name for file in tombstones if file.stat().st_size == 0 or self.is_deleted(file.name)}
 
     def is_used(self, catalog: Catalog, voice_id: str) -> bool:
         """Whether the id belongs to a voice, or did to one that was deleted."""

@@ -156,6 +156,12 @@ def test_audio_over_full_scale_is_scaled_down_and_the_rest_is_left_alone() -> No
     np.testing.assert_array_equal(prepare_audio(tone(), RATE_HZ), tone())
 
 
+def test_huge_finite_samples_at_another_rate_stay_finite() -> None:
+    samples = prepare_audio(tone(rate_hz=44_100).astype(np.float64) * 1e38, 44_100)
+    assert np.isfinite(samples).all()
+    assert np.abs(samples).max() == pytest.approx(1, abs=0.01)
+
+
 def test_preparing_twice_changes_nothing() -> None:
     once = prepare_audio(STEREO_44K * 10, 44_100)
     np.testing.assert_array_equal(prepare_audio(once, RATE_HZ), once)
@@ -336,7 +342,8 @@ def test_base64_over_the_limit_is_not_decoded() -> None:
     assert writer.decode_base64(base64.encodebytes(bytes(100)), max_bytes=100) == bytes(100)
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.filterwarnings("error")  # an exception inside libsndfile's callbacks is only a warning
+@settings(max_examples=300, deadline=None)
 @given(st.one_of(st.binary(max_size=400), st.tuples(st.sampled_from(sorted(FILES)), st.data())))
 def test_reading_any_bytes_gives_audio_or_a_contract_error(source: Any) -> None:
     if isinstance(source, tuple):

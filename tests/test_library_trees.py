@@ -179,6 +179,8 @@ def test_a_damaged_metadata_file_falls_back_on_the_catalog(tmp_path: Path) -> No
     (tmp_path / "metadata" / f"{ann.voice_id}.json").write_bytes(b"{")
     assert library.get(voice_id=ann.voice_id).name == "Ann"
     assert open_library(tmp_path).get(voice_name="ann").name == "Ann"
+    (tmp_path / "metadata" / "folder.json").mkdir()
+    assert open_library(tmp_path).count() == 1
 
 
 def test_metadata_that_no_catalog_knows_is_a_voice(tmp_path: Path) -> None:
