@@ -99,5 +99,5 @@ class VoiceLibrary(ABC):
     @abstractmethod
     def count(self) -> int: ...
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - only libraries with background work override it
         """Flush background work; the library is not used afterwards."""
