@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "handler": {"worker", "synthesis", "voice_library"},
 }
 NEVER = {
-    "generate_voice_embedding": {"torch", "boto3", "runpod", "pydantic", "soxr", "scipy"},
+    "generate_voice_embedding": {"torch", "boto3", "runpod", "pydantic", "scipy"},
     "synthesis": {"boto3", "botocore", "runpod", "pydantic"},
     "voice_library": {"torch", "torchaudio", "chatterbox", "runpod", "pydantic"},
     "worker": {"torch", "boto3", "chatterbox"},

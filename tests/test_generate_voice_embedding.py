@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import librosa
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -286,7 +287,15 @@ def test_the_source_is_valid_for_every_python_we_promise(version: tuple[int, int
     imported = {
         alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
     }
-    assert imported - set(sys.stdlib_module_names) == {"numpy", "soundfile", "librosa"}
+    assert imported - set(sys.stdlib_module_names) == {"numpy", "soundfile", "soxr"}
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 12_345, 16_000, 22_050, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize("num_samples", [100_001, 111_113])
+def test_resampling_is_librosas_sample_for_sample(rate_hz: int, num_samples: int) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, num_samples).astype(np.float32)
+    expected = librosa.resample(samples, orig_sr=rate_hz, target_sr=RATE_HZ)
+    assert np.array_equal(writer.convert_audio(samples, rate_hz), expected)
 
 
 # ---- the disk
