@@ -72,10 +72,11 @@ class DyingStore(S3Store):
         self._left -= 1
         if self._left == 0 and not self._dies_after:
             os.kill(os.getpid(), signal.SIGKILL)
-        reply = super()._request(operation, key, **arguments)
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return reply
+        try:
+            return super()._request(operation, key, **arguments)
+        finally:  # also where the answer is a refusal
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def ignoring_conditions(store: S3Store) -> S3Store:

@@ -84,7 +84,7 @@ class Fold:
             return Outcome.BUSY
         markers = list(self._store.list(PENDING_FOLDER))
         names, catalog = self._snapshots.names(), self._snapshots.catalog()  # in this order: see the module's docstring
-        heal = (state.catalog_etag, state.mapping_etag) != (catalog.etag, names.etag)
+        heal = not state.catalog_etag or (state.catalog_etag, state.mapping_etag) != (catalog.etag, names.etag)
         if not markers and not heal and state.names_are_claimed:
             return Outcome.DONE
         leased = replace(state, holder=self._owner).written(self._store)
@@ -151,6 +151,8 @@ class Fold:
         if dry_run:
             return counts
         leased = replace(state, holder=self._owner).written(self._store)
+        known = set(catalog.entries) | set(changes.put)
+        changes.removed |= {voice_id for voice_id in names.names.values() if voice_id not in known}
         if leased is None or self._write(leased, catalog, names, changes, check_claims=True) is Outcome.LOST:
             return None
         return counts

@@ -58,12 +58,14 @@ class MirroredLibrary(VoiceLibrary):
         on_conflict: OnConflict = "error",
     ) -> Voice:
         about = About.checked(voice_name, gender, description, on_conflict)
-        return self.add(new_voice(audio, sample_rate_hz, about, original_file), replace=about.replace)
+        voice, _ = self.add(new_voice(audio, sample_rate_hz, about, original_file), replace=about.replace)
+        return voice
 
-    def add(self, new: NewVoice, *, replace: bool = False, unclaimed: bool = False) -> Voice:
-        """Store a voice that is made already, and bring the snapshots up to date in the background."""
+    def add(self, new: NewVoice, *, replace: bool = False, unclaimed: bool = False) -> tuple[Voice, bool]:
+        """Store a voice that is made already, and bring the snapshots up to date in the background: the voice, and
+        whether it was not there before."""
         added = self.truth.add_unclaimed(new) if unclaimed else self.truth.add(new, replace=replace)
-        return self._kept(new, added)
+        return self._kept(new, added), added.is_new
 
     def get(self, *, voice_id: str | None = None, voice_name: str | None = None) -> Voice:
         if (voice_id is None) == (voice_name is None):

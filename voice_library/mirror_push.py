@@ -85,24 +85,24 @@ class Push:
             return "already_there" if is_same else f"{voice_id} {voice.name!r}: the bucket's is named {there.name!r}"
         try:
             new = self._new_voice(voice)
-            if not self._dry_run:
-                self._add(new, voice_id)
+            return "copied" if self._dry_run or self._add(new, voice_id) else "already_there"
         except (LibraryError, VoiceEmbeddingError) as error:
             return f"{voice_id} {voice.name!r}: {error}"
-        return "copied"
 
-    def _add(self, new: NewVoice, voice_id: str) -> None:
+    def _add(self, new: NewVoice, voice_id: str) -> bool:
+        """Whether the voice was not there before."""
         try:
-            self._library.add(new)
+            _, is_new = self._library.add(new)
         except NameTaken:
             held = self._library.truth.names.read(new.name)
             if held is None or held.claim.voice_id not in self._catalog.entries:
                 raise  # a voice that is not of this tree has the name
-            self._library.add(new, unclaimed=True)
+            _, is_new = self._library.add(new, unclaimed=True)
         for item in self._folder.list(f"{CONDITIONALS_FOLDER}{voice_id}/"):
             found = self._folder.find(item.key)
             if found is not None:
                 self._library.store.put(item.key, found.body)
+        return is_new
 
     def _new_voice(self, voice: Voice) -> NewVoice:
         """The voice as its file holds it; UnsafeFile or DamagedVoice where the file is of no use."""

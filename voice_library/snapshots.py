@@ -10,7 +10,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -139,22 +139,23 @@ class NamesFile:
         return self if names == self.names and self.etag else NamesFile(names, self.etag)
 
 
-def ids_named(name: str, catalog: CatalogFile, mapping: NamesFile) -> str | None:
-    """The voice with exactly this name (the mapping's word counts first), else one that differs in case and
-    surrounding space only; None where there is none. A linear search: only trees without claims need it."""
+def id_named(name: str, catalog: CatalogFile, read_mapping: Callable[[], NamesFile]) -> str | None:
+    """The voice with exactly this name, else one that differs in case and surrounding space only; None where there is
+    none. The mapping is read only where the catalog does not settle it. A linear search: only trees without claims
+    need it."""
+    exact = [voice_id for voice_id, entry in catalog.entries.items() if entry.name == name]
+    if len(exact) == 1:
+        return exact[0]
+    mapping = read_mapping()
     mapped = mapping.names.get(name)
     if mapped in catalog.entries:
         return mapped
-    wanted, similar = normalised_name(name), None
-    for voice_id, entry in catalog.entries.items():
-        if entry.name == name:
-            return voice_id
-        if normalised_name(entry.name) == wanted and similar is None:
-            similar = voice_id
-    if similar is not None:
-        return similar
+    if exact:
+        return exact[0]
+    wanted = normalised_name(name)
+    similar = (voice_id for voice_id, entry in catalog.entries.items() if normalised_name(entry.name) == wanted)
     others = (held for other, held in mapping.names.items() if normalised_name(other) == wanted)
-    return next((held for held in others if held in catalog.entries), None)
+    return next((voice_id for voice_id in (*similar, *others) if voice_id in catalog.entries), None)
 
 
 def iterate_object(text: str) -> Iterator[tuple[str, Any]]:
