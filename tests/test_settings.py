@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from voice_library import BucketSettings
+from voice_library.errors import StorageUnavailable
 from worker.settings import Settings, SettingsError
 
 
@@ -22,10 +24,28 @@ def test_every_variable_is_read() -> None:
         "DEVICE": "cpu",
         "HF_HOME": "/hf",
         "RUNPOD_POD_ID": "w1",
+        "BUCKET_ENDPOINT_URL": "https://s3.example.org",
+        "BUCKET_NAME": "voices",
+        "BUCKET_ACCESS_KEY_ID": "key",
+        "BUCKET_SECRET_ACCESS_KEY": "secret",
+        "BUCKET_PREFIX": "team/voices",
     }
+    bucket = BucketSettings("https://s3.example.org", "voices", "key", "secret", "team/voices")
     assert Settings.from_environment(environment) == Settings(
-        Path("/voices"), "chatterbox", "base", Path("/models"), "cpu", Path("/hf"), True
+        Path("/voices"), "chatterbox", "base", Path("/models"), "cpu", Path("/hf"), True, bucket
     )
+
+
+def test_half_a_bucket_is_refused_without_showing_the_key() -> None:
+    with pytest.raises(StorageUnavailable, match="BUCKET_NAME") as caught:
+        Settings.from_environment({"BUCKET_ACCESS_KEY_ID": "AKIA-SECRET"})
+    assert "AKIA" not in str(caught.value)
+
+
+def test_settings_never_show_the_key() -> None:
+    bucket = BucketSettings("https://s3.example.org", "voices", "AKIA-SECRET", "hush")
+    assert "SECRET" not in repr(Settings(bucket=bucket))
+    assert "hush" not in repr(Settings(bucket=bucket))
 
 
 def test_an_empty_variable_counts_as_unset() -> None:

@@ -31,7 +31,7 @@ class Worker:
     def __init__(self, settings: Settings, library: VoiceLibrary | None = None, engine: Engine | None = None) -> None:
         """library and engine are made from the settings where they are not given; the engine on first use."""
         self.settings = settings
-        self.library = library if library is not None else open_library(settings.embeddings_dir)
+        self.library = library if library is not None else open_library(settings.embeddings_dir, settings.bucket)
         self.startup = Startup()
         self._engine = engine
         self._engine_lock = threading.Lock()

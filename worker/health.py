@@ -40,7 +40,7 @@ def health(settings: Settings, engine: Engine, library: VoiceLibrary, startup: S
         "model": engine.model,
         "device": engine.device,
         "voices": library.count(),
-        "storage": "local",
+        "storage": "s3" if settings.bucket else "local",
         "versions": {"python": platform.python_version(), **_installed_versions()},
         "startup": {"load_s": round(startup.load_s, 3), "ready_s": startup.ready_s and round(startup.ready_s, 3)},
         "max_concurrency": 1,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from voice_library import BucketSettings
+
 EngineName = Literal["auto", "chatterbox", "espeak"]
 ModelName = Literal["base"]
 DeviceName = Literal["cuda", "mps", "cpu"]
@@ -30,10 +32,14 @@ class Settings:
     device: DeviceName | None = None  # None takes the best there is
     hf_home: Path | None = None  # the Hugging Face cache; None is its own default
     on_runpod: bool = False  # a serverless worker never falls back to another engine
+    bucket: BucketSettings | None = None  # where the voices are mirrored; None keeps them in the tree alone
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Settings from the contract's variables; an empty variable counts as unset. Raises SettingsError."""
+        """Settings from the contract's variables; an empty variable counts as unset.
+
+        Raises SettingsError, or StorageUnavailable for what is wrong with the bucket's.
+        """
 
         def path(variable: str) -> Path | None:
             return Path(environment[variable]).expanduser() if environment.get(variable) else None
@@ -46,6 +52,7 @@ class Settings:
             device=cast("DeviceName | None", _one_of(environment, "DEVICE", get_args(DeviceName), None)),
             hf_home=path("HF_HOME"),
             on_runpod=bool(environment.get("RUNPOD_POD_ID")),
+            bucket=BucketSettings.from_environment(environment),
         )
 
 
