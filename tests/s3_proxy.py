@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-ERROR_REPLY = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
 
 @dataclass(frozen=True)
 class Request:
@@ -29,13 +27,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to a request. At most one of the last four is set."""
+    """What happens to a request. At most one of refuse, lose_reply, fail_after and fail_before is set."""
 
     delay_s: float = 0.0  # before the request reaches the store
     refuse: bool = False  # the connection is cut before the store hears of it
     lose_reply: bool = False  # the store answers, then the connection is cut
     fail_after: bool = False  # the store answers; the client is told 500
     fail_before: bool = False  # the store hears nothing; the client is told 500
+    status: int = 500  # what the client is told instead of 500
 
 
 Rule = Callable[[Request], "Fault | None"]
@@ -105,14 +104,18 @@ class Proxy:
             head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(b"expect:"))
         body = from_client.read(int(request.headers.get("content-length", 0)))
         if fault.fail_before:
-            client.sendall(ERROR_REPLY)
+            client.sendall(_error_reply(fault.status))
             return False
         server.sendall(head + body)
         reply = _read_reply(from_server, request.method)
         if fault.lose_reply or self.partitioned:
             return False
-        client.sendall(ERROR_REPLY if fault.fail_after else reply)
+        client.sendall(_error_reply(fault.status) if fault.fail_after else reply)
         return not fault.fail_after and b"connection: close" not in reply[:2000].lower()
+
+
+def _error_reply(status: int) -> bytes:
+    return f"HTTP/1.1 {status} Spoilt\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
 
 
 def _read_head(stream: BinaryIO) -> tuple[bytes, Request | None]:

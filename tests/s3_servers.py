@@ -133,7 +133,7 @@ def make_bucket(settings: BucketSettings) -> None:
 
 
 @contextlib.contextmanager
-def running_gateway(home: Path) -> Iterator[S3Server]:
+def running_gateway(home: Path, memory_bytes: int = MEMSTORE_BYTES) -> Iterator[S3Server]:
     """A whole Ceph in `home`: one monitor, one OSD in memory, one gateway with HTTP and TLS."""
     mon_v1, mon_v2, http, https = free_ports(4)
     home.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ def running_gateway(home: Path) -> Iterator[S3Server]:
         (home / folder).mkdir()
     conf = CEPH_CONF.format(
         fsid=uuid.uuid4(), home=home, mon_v1=mon_v1, mon_v2=mon_v2, http=http, https=f"127.0.0.1:{https}",
-        memstore_bytes=MEMSTORE_BYTES, class_dir=_rados_classes(),
+        memstore_bytes=memory_bytes, class_dir=_rados_classes(),
     )  # fmt: skip
     (home / "ceph.conf").write_text(conf, encoding="utf-8")
     ceph = _Ceph(home)

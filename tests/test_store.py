@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from mirror_workers import ignoring_conditions
 from s3_proxy import Fault, Proxy
 from s3_servers import S3Server
 
@@ -144,15 +145,20 @@ def test_a_lost_reply_does_not_mislead_the_probe(gateway: S3Server) -> None:
         assert store.capabilities == Capabilities(True, True)
 
 
-def ignoring_conditions(store: S3Store) -> S3Store:
-    """The same store as if it ignored conditions on PUT: the headers are dropped before the request is signed."""
-
-    def drop(request: object, **_: object) -> None:
-        for header in ("If-Match", "If-None-Match"):
-            del request.headers[header]  # type: ignore[attr-defined]
-
-    store._client.meta.events.register("before-sign.s3.PutObject", drop)
-    return store
+@pytest.mark.parametrize("status", [501, 400])
+def test_a_store_that_refuses_the_headers_is_written_to_without_them(moto: S3Server, status: int) -> None:
+    """Backblaze B2 answers "a header you provided implies functionality that is not implemented"."""
+    bucket = moto.new_bucket().bucket
+    with Proxy(moto.url) as proxy:
+        proxy.rule = lambda request: (
+            Fault(fail_before=True, status=status)
+            if request.method == "PUT" and {"if-match", "if-none-match"} & set(request.headers)
+            else None
+        )
+        store = S3Store(moto.settings(bucket, endpoint_url=proxy.url))
+        assert store.capabilities == Capabilities(create_only=False, compare_and_swap=False)
+        assert store.create("names/a.json", b"first")
+        assert not store.create("names/a.json", b"second")
 
 
 # ---------------------------------------------------------------- unclear outcomes

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 log = logging.getLogger(__name__)
-EVICT_TO = 0.9  # of the bound: room for what other processes add before they look
-LOOK_EVERY = 1 / 64  # of the bound, added by this process
+EVICT_ABOVE, EVICT_TO = 0.95, 0.9  # of the bound: room for what other processes add before they look
+LOOK_EVERY = 1 / 256  # of the bound, added by this process
 TEMPORARY = ".part-"
 STALE_TEMPORARY_S = 3600  # its writer has died
 FILE_OVERHEAD_BYTES = 4096  # a file takes whole blocks; thousands of small ones are not free
@@ -93,7 +93,7 @@ class DiskCache:
             fcntl.flock(lock, fcntl.LOCK_EX)
             files = sorted(self._files())
             total = sum(size for _, size, _ in files)
-            if total <= self.max_bytes * (1 - LOOK_EVERY):
+            if total <= self.max_bytes * EVICT_ABOVE:
                 return
             for _, size, path in files:
                 if total <= self.max_bytes * EVICT_TO:

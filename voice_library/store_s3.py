@@ -95,7 +95,11 @@ class S3Store(Store):
                 yield Listed(key, item["Size"], item["ETag"].strip('"'), _seconds(now, item["LastModified"]))
             if not page.get("IsTruncated"):
                 return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            if token == (token := {"ContinuationToken": page["NextContinuationToken"]}):
+                raise StorageUnavailable(
+                    f"{self.description}: a listing did not go on (RunPod's volumes do so while they compute ETags); "
+                    "try again in a few minutes"
+                )
 
     def close(self) -> None:
         if "_client" in self.__dict__:

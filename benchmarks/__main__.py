@@ -1,0 +1,26 @@
+"""Run benchmark parts one after the other: `python -m benchmarks [part ...]`, all of them where none is named.
+
+A part is a module here with `main() -> None`; it keeps its table, chart and JSON in benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+PARTS = {"library": "voices in a bucket: registrations, lookups, cold start, memory (about 10 minutes)"}
+
+
+def main() -> None:
+    listed = "".join(f"\n  {name}: {about}" for name, about in PARTS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=f"parts:{listed}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    for part in parser.parse_args().parts or PARTS:
+        print(f"# {part}")
+        importlib.import_module(f"benchmarks.{part}").main()
+
+
+if __name__ == "__main__":
+    main()
