@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -276,6 +278,26 @@ def test_a_second_process_on_the_machine_needs_no_request(moto_worker: Workers) 
     found = again.get(voice_id=voice.voice_id)
     assert np.array_equal(again.reference_audio(found), ALICE)
     assert again.store.requests.total() <= 1  # at most the look in the background
+
+
+def test_a_process_that_just_ends_folds_what_it_registered(moto: S3Server, tmp_path: Path) -> None:
+    """It closes nothing; the library does so at exit, when no thread can be started any more."""
+    bucket = moto.new_bucket()
+    program = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from mirror_workers import speech
+from voice_library import BucketSettings, open_library
+library = open_library({str(tmp_path)!r}, BucketSettings({bucket.endpoint_url!r}, {bucket.bucket!r}, "k", "s"))
+voices = [library.register(speech(number), 24_000, f"Voice {{number}}") for number in range(3)]
+library.conditionals(voices[0]).write("base", b"computed")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    store = S3Store(bucket)
+    assert len(json.loads(store.find("voice_catalog.json").body)) == 3  # type: ignore[union-attr]
+    assert len(json.loads(store.find("name_mapping.json").body)) == 3  # type: ignore[union-attr]
+    assert list(store.list("pending/")) == []
+    assert len(list(store.list("conditionals/"))) == 1
 
 
 # ---------------------------------------------------------------- damage, and trees that others wrote

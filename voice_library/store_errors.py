@@ -33,6 +33,13 @@ UNREACHABLE = "it could not be reached; check BUCKET_ENDPOINT_URL and the networ
 UNTRUSTED = "its certificate is not trusted; name the right certificates in BUCKET_CA_BUNDLE"
 
 
+def boto_errors() -> tuple[type[Exception], ...]:
+    """Everything that boto3 raises for what a store or the network did; ValueError is its word for a bad address."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return BotoCoreError, ClientError, ValueError
+
+
 def status_of(error: BaseException | None) -> int:
     """The HTTP status of a reply that came; 0 where none came."""
     response = getattr(error, "response", None)

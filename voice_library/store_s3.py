@@ -17,9 +17,9 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-from voice_library.errors import StorageUnavailable, UnsafeFile
+from voice_library.errors import StorageUnavailable
 from voice_library.store import Blob, Capabilities, Listed, Store, check_size
-from voice_library.store_errors import is_passing, status_of, unavailable
+from voice_library.store_errors import boto_errors, is_passing, status_of, unavailable
 from voice_library.store_probe import NOT_KNOWN, probe
 from voice_library.store_settings import BucketSettings
 
@@ -86,20 +86,21 @@ class S3Store(Store):
         self._repeated(lambda: self._request("delete_object", key))
 
     def list(self, prefix: str) -> Iterator[Listed]:
-        token: dict[str, str] = {}
+        token = ""
         while True:
-            page = self._repeated(lambda: self._list_page(prefix, token))  # noqa: B023 - called before token changes
+            page = self._repeated(functools.partial(self._list_page, prefix, token))
             now = _date_of(page)
             for item in page.get("Contents", ()):
                 key = item["Key"][len(self._prefix) :]
                 yield Listed(key, item["Size"], item["ETag"].strip('"'), _seconds(now, item["LastModified"]))
             if not page.get("IsTruncated"):
                 return
-            if token == (token := {"ContinuationToken": page["NextContinuationToken"]}):
+            if page["NextContinuationToken"] == token:
                 raise StorageUnavailable(
                     f"{self.description}: a listing did not go on (RunPod's volumes do so while they compute ETags); "
                     "try again in a few minutes"
                 )
+            token = page["NextContinuationToken"]
 
     def close(self) -> None:
         if "_client" in self.__dict__:
@@ -109,7 +110,7 @@ class S3Store(Store):
         """One conditional PUT, never repeated: (HTTP status, ETag). Status 0: no reply came, the outcome is unknown."""
         try:
             reply = self._request("put_object", key, Body=body, ContentType=_type_of(key), **condition)
-        except Exception as error:
+        except boto_errors() as error:
             if status_of(error) in CONDITION_ANSWERS or is_passing(error):
                 return status_of(error), ""
             raise unavailable(self.description, error) from error
@@ -160,7 +161,7 @@ class S3Store(Store):
     def _get(self, key: str, max_bytes: int | None, **condition: str) -> Blob:
         try:
             reply = self._request("get_object", key, **condition)
-        except Exception as error:
+        except boto_errors() as error:
             if status_of(error) == 304:
                 return Blob(b"", condition["IfNoneMatch"].strip('"'), 0.0)
             raise
@@ -169,9 +170,10 @@ class S3Store(Store):
             body = stream.read()
         return Blob(body, _etag(reply), _seconds(_date_of(reply), reply["LastModified"]))
 
-    def _list_page(self, prefix: str, token: dict[str, str]) -> dict[str, Any]:
+    def _list_page(self, prefix: str, token: str) -> dict[str, Any]:
         self.requests["list_objects_v2"] += 1
-        page: dict[str, Any] = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **token)
+        after = {"ContinuationToken": token} if token else {}
+        page: dict[str, Any] = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **after)
         return page
 
     def _request(self, operation: str, key: str, **arguments: Any) -> dict[str, Any]:
@@ -186,9 +188,7 @@ class S3Store(Store):
             _back_off(attempt)
             try:
                 return request()
-            except UnsafeFile:
-                raise
-            except Exception as error:  # noqa: BLE001 - the one boundary where boto3's errors become ours
+            except boto_errors() as error:
                 failure = error
                 if not is_passing(error):
                     break
