@@ -1,0 +1,104 @@
+"""Reference audio to conditionals: what upstream's `prepare_conditionals` computes, without its imports.
+
+The networks for it, half of all weights of S3Gen, are read when the first unseen voice arrives, not before. Knows
+nothing of caches, digests or saved conditionals; a thread may prepare a voice while others decode.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from synthesis.conditionals import ChatterboxConditionals
+from synthesis.engine import SAMPLE_RATE_HZ, Samples
+from synthesis.native import speaker_encoders, speech_tokenizer
+from synthesis.native.audio_features import (
+    LOW_RATE_HZ,
+    decoder_mel,
+    kaldi_filterbank,
+    resample,
+    resample_by_sinc,
+    tokenizer_mel,
+    voice_mel,
+    without_silence,
+)
+from synthesis.native.checkpoint import read_tensors
+from synthesis.native.layers import Tensors
+from synthesis.native.speaker_encoders import CamPlus, VoiceEncoder
+from synthesis.native.speech_tokenizer import SpeechTokenizer
+
+_DECODER_PROMPT_S = 10  # chatterbox `tts.py:DEC_COND_LEN`
+_FRAMES_PER_TOKEN = 4  # mel frames of the tokenizer: 100 a second for 25 tokens
+_TENSOR_PREFIXES = (speech_tokenizer.PREFIX, speaker_encoders.PREFIX)
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How much of a clip T3 listens to; the defaults are the base and the multilingual model's (`tts.py`)."""
+
+    prompt_s: int = 6  # ENC_COND_LEN; turbo: 15
+    max_prompt_tokens: int = 150  # `t3_config.py:speech_cond_prompt_len`; turbo: 375
+
+
+class Listener:
+    """Everything that hears. Stateless once it is made."""
+
+    def __init__(self, s3gen_tensors: Tensors, voice_tensors: Tensors, listening: Listening | None = None) -> None:
+        """s3gen_tensors: of s3gen.safetensors, what belongs to tokenizer and speaker encoder; voice_tensors: of
+        ve.safetensors. Both float32 on the device to work on."""
+        self._tokenizer, self._speaker = SpeechTokenizer(s3gen_tensors), CamPlus(s3gen_tensors)
+        self._voice = VoiceEncoder(voice_tensors)
+        self._listening = listening or Listening()
+        self._device = next(iter(voice_tensors.values())).device
+
+    @classmethod
+    def load(cls, s3gen_file: Path, voice_file: Path, device: str, listening: Listening | None = None) -> Listener:
+        """Raises WeightsNotFound."""
+        s3gen = read_tensors(s3gen_file, device=device, dtype=torch.float32, prefixes=_TENSOR_PREFIXES)
+        return cls(s3gen, read_tensors(voice_file, device=device, dtype=torch.float32), listening)
+
+    @torch.inference_mode()
+    def conditionals(self, samples: Samples) -> ChatterboxConditionals:
+        """Of a clip, (n,) float32 at 24 kHz, long enough to speak a word in.
+
+        Raises ConditionalsError when the networks make nothing usable of it.
+        """
+        low = resample(samples, SAMPLE_RATE_HZ, LOW_RATE_HZ)
+        start = torch.from_numpy(low[: self._listening.prompt_s * LOW_RATE_HZ]).to(self._device)
+        heard = tokenizer_mel(start)[..., : self._listening.max_prompt_tokens * _FRAMES_PER_TOKEN]
+        prompt = torch.from_numpy(samples[: _DECODER_PROMPT_S * SAMPLE_RATE_HZ]).to(self._device)
+        mel, prompt_low = decoder_mel(prompt), resample_by_sinc(prompt)
+        # A clip that is no multiple of 40 ms gives a token too many for its frames.
+        tokens = self._tokenizer.tokens(tokenizer_mel(prompt_low))[:, : mel.shape[0] // 2]
+        return ChatterboxConditionals(
+            speaker_emb=self._voice.embedding(voice_mel(without_silence(low))).to(self._device),
+            cond_prompt_speech_tokens=self._tokenizer.tokens(heard),
+            prompt_token=tokens,
+            prompt_token_len=torch.tensor([tokens.shape[1]], device=self._device),
+            prompt_feat=mel[None],
+            embedding=self._speaker.embedding(kaldi_filterbank(prompt_low)),
+        )
+
+
+class LazyListener:
+    """A listener that is read when it is first needed, by whichever thread needs it; the others wait for that one."""
+
+    def __init__(self, load: Callable[[], Listener]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._listener: Listener | None = None
+
+    def conditionals(self, samples: Samples) -> ChatterboxConditionals:
+        """As `Listener.conditionals`; raises what loading raises, and tries again at the next call."""
+        return self.get().conditionals(samples)
+
+    def get(self) -> Listener:
+        """To have it read beforehand, in the background."""
+        with self._lock:
+            if self._listener is None:
+                self._listener = self._load()
+            return self._listener
