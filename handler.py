@@ -10,10 +10,10 @@ the first job is taken. RunPod's ping process imports this module a second time,
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import itertools
 import json
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,10 @@ from typing import Any
 
 from synthesis.errors import SynthesisError
 from voice_library.errors import LibraryError
+from worker import logs, readiness
 from worker.core import Worker
 from worker.errors import describe
+from worker.runpod_loop import Loop, serves_locally
 from worker.settings import Settings, SettingsError
 
 
@@ -33,28 +35,18 @@ def worker() -> Worker:
 
 
 def handler(job: Mapping[str, Any]) -> dict[str, Any]:
-    """The output of one job, or `{"error": "CODE: …"}`."""
+    """The output of one job, or `{"error": "CODE: …"}`. Waits for it; RunPod's loop uses the async `Loop.handle`."""
     try:
         return worker().answer(job)
     except Exception as error:  # noqa: BLE001 - a queue gets the contract's errors and nothing else
         return {"error": describe(error)}
 
 
-def become_ready() -> None:
-    """Load the engine and look at the library: the cold start, and the worker's fitness check.
-
-    Raises SettingsError, SynthesisError or LibraryError; a worker that raises here must take no jobs.
-    """
-    ready = worker()
-    _ = ready.engine
-    ready.library.count()
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Load the engine, then hand the handler to RunPod's SDK, which serves until it is stopped."""
+    """Become ready, then hand the jobs to RunPod's SDK, which serves until it is stopped."""
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")  # the SDK's default logs inputs and outputs, audio included
-    logging.basicConfig(level=logging.INFO, format="%(levelname)-7s| %(name)s | %(message)s", stream=sys.stderr)
-    logging.getLogger("botocore").setLevel(logging.WARNING)
+    local = serves_locally(arguments, os.environ)
+    logs.configure(on_runpod=not local)
     fault = _test_input_fault(arguments)
     if fault:
         print(f"INVALID_INPUT: {fault}", file=sys.stderr)
@@ -62,21 +54,25 @@ def main(arguments: Sequence[str]) -> int:
 
     import runpod  # after its log level is set: it reads the environment once, at import
 
-    if os.environ.get("RUNPOD_WEBHOOK_GET_JOB"):
-        # On the platform the SDK runs the check before the first job, and reports a failure as an unhealthy worker.
-        runpod.serverless.register_fitness_check(become_ready)
-    else:
+    loop = Loop(worker, on_platform=not local)
+    if local:
         try:
-            become_ready()
+            for check in readiness.checks(worker):
+                check()
         except (SettingsError, SynthesisError, LibraryError) as error:
             print(describe(error), file=sys.stderr)
             return 1
-    runpod.serverless.start({"handler": handler})
+        runpod.serverless.start(loop.config())
+    else:  # the SDK runs the checks before the first job, and reports a failure as an unhealthy worker
+        for check in readiness.checks(worker):
+            runpod.serverless.register_fitness_check(check)
+        runpod.serverless.start(loop.config())
+        asyncio.run(loop.finish_left_behind())
     return 0
 
 
 def _test_input_fault(arguments: Sequence[str]) -> str | None:
-    """What is wrong with --test_input, in words (the SDK would show a traceback); None when nothing is."""
+    """What is wrong with --test_input, in words, where the SDK would show a traceback; None where nothing is."""
     given = [following for flag, following in itertools.pairwise(arguments) if flag == "--test_input"]
     given += [argument.partition("=")[2] for argument in arguments if argument.startswith("--test_input=")]
     example = """'{"input": {"text": "Hello."}}'"""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from synthesis.chatterbox_device import RequestRandom, choose_device, translated
 from synthesis.chatterbox_model import SPEECH_TOKENS_PER_S, ChatterboxModel
 from synthesis.conditionals import ChatterboxConditionals, ConditionalsError
 from synthesis.conditionals_cache import ConditionalsCache
-from synthesis.engine import SAMPLE_RATE_HZ, Conditionals, Engine, ReferenceAudio, Samples, SavedConditionals
+from synthesis.engine import SAMPLE_RATE_HZ, Conditionals, Engine, ReferenceAudio, Samples, SavedConditionals, never
 from synthesis.errors import InvalidOption, NoBuiltinVoice, SynthesisError, UnusableReference
 from synthesis.options import SynthesisOptions
 from synthesis.text import clean_text, pause_after_s, split_text
@@ -70,7 +70,7 @@ class ChatterboxEngine(Engine):
         self.model = model
         self.device = device
         self._chatterbox = chatterbox
-        self._revision = revision
+        self.revision = revision
         self._max_speech_tokens = max_speech_tokens
         self._max_segment_chars = max_segment_chars
         self._cache = ConditionalsCache(cache_bytes)
@@ -100,11 +100,20 @@ class ChatterboxEngine(Engine):
             )
         return self._builtin
 
-    def stream(self, text: str, conditionals: Conditionals, options: SynthesisOptions) -> Iterator[Samples]:
+    def num_segments(self, text: str) -> int:
+        return len(self._segments(text))
+
+    def stream(
+        self,
+        text: str,
+        conditionals: Conditionals,
+        options: SynthesisOptions,
+        cancelled: Callable[[], bool] = never,
+    ) -> Iterator[Samples]:
         """One chunk a segment of text, with the pause that follows it.
 
-        Raises EmptyText, InvalidOption for a language the model does not speak, OutOfDeviceMemory, and SynthesisError
-        when the model says nothing.
+        Raises EmptyText, InvalidOption for a language the model does not speak, OutOfDeviceMemory, Cancelled within a
+        token or a flow-matching step of `cancelled`, and SynthesisError when the model says nothing.
         """
         if not isinstance(conditionals, ChatterboxConditionals):
             raise TypeError(f"{type(conditionals).__name__} are another engine's conditionals")
@@ -112,21 +121,29 @@ class ChatterboxEngine(Engine):
             raise InvalidOption(
                 f"language is {options.language!r}; the base model speaks only 'en'; leave language out or choose 'en'"
             )
-        segments = cut_text(clean_text(text), self._max_segment_chars)
+        segments = self._segments(text)
         random = RequestRandom(options.seed, self.device)
         for index, segment in enumerate(segments, start=1):
-            samples = self._speak(segment, conditionals, options, random)
+            samples = self._speak(segment, conditionals, options, random, cancelled)
             if index < len(segments):
                 pause = np.zeros(round(pause_after_s(segment) * SAMPLE_RATE_HZ), np.float32)
                 samples = np.concatenate([samples, pause])
             yield samples
 
+    def _segments(self, text: str) -> list[str]:
+        return cut_text(clean_text(text), self._max_segment_chars)
+
     def _speak(
-        self, segment: str, conditionals: ChatterboxConditionals, options: SynthesisOptions, random: RequestRandom
+        self,
+        segment: str,
+        conditionals: ChatterboxConditionals,
+        options: SynthesisOptions,
+        random: RequestRandom,
+        cancelled: Callable[[], bool],
     ) -> Samples:
         """A segment as watermarked speech, (n,) float32 at 24 kHz."""
         with translated_errors():
-            with _COMPUTING, random.drawn():
+            with _COMPUTING, random.drawn(), self._chatterbox.interruptible(cancelled):
                 tokens = self._speech_tokens(segment, conditionals, options)
                 samples = self._chatterbox.waveform(tokens, conditionals)
             return self._chatterbox.watermark(samples)
@@ -145,17 +162,17 @@ class ChatterboxEngine(Engine):
         )
 
     def _load_or_compute(self, reference: ReferenceAudio, saved: SavedConditionals | None) -> ChatterboxConditionals:
-        key = f"chatterbox-{self.model}-{self._revision[:16]}-{reference.digest[:16]}"  # both again in full inside
-        blob = saved.read(key) if saved else None
+        key = f"chatterbox-{self.model}-{self.revision[:16]}-{reference.digest[:16]}"  # both again in full inside
+        blob = None if saved is None else saved.read(key)
         if blob is not None:
             try:
-                return ChatterboxConditionals.from_bytes(blob, self._revision, reference.digest, self.device)
+                return ChatterboxConditionals.from_bytes(blob, self.revision, reference.digest, self.device)
             except ConditionalsError as error:
                 logger.warning("saved conditionals %s are computed anew: %s", key, error)
         conditionals = self._compute(reference)
-        if saved:
+        if saved is not None:
             try:
-                saved.write(key, conditionals.to_bytes(self._revision, reference.digest))
+                saved.write(key, conditionals.to_bytes(self.revision, reference.digest))
             except OSError as error:  # only the next worker's time is lost
                 logger.warning("conditionals %s could not be saved: %s", key, error)
         return conditionals

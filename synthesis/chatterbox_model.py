@@ -12,6 +12,8 @@ from __future__ import annotations
 import functools
 import logging
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -23,7 +25,7 @@ from torch import Tensor
 from synthesis.chatterbox_device import translated_errors
 from synthesis.conditionals import SPEECH_VOCABULARY, ChatterboxConditionals
 from synthesis.engine import SAMPLE_RATE_HZ, Samples
-from synthesis.errors import EngineUnavailable, WeightsNotFound
+from synthesis.errors import Cancelled, EngineUnavailable, WeightsNotFound
 from synthesis.options import SynthesisOptions
 
 if TYPE_CHECKING:
@@ -90,6 +92,23 @@ class ChatterboxModel:
             "embedding": gen["embedding"],
         }
         return ChatterboxConditionals(**{name: tensor.to(self._upstream.device) for name, tensor in tensors.items()})
+
+    @contextmanager
+    def interruptible(self, cancelled: Callable[[], bool]) -> Iterator[None]:
+        """Within the block `speech_tokens` and `waveform` ask `cancelled` at every token and every flow-matching step,
+        and raise Cancelled once it is true. Upstream's loops have no such place; hooks on what they call are one."""
+
+        def ask(*_: object) -> None:
+            if cancelled():
+                raise Cancelled
+
+        asked = (self._upstream.t3.tfmr, self._upstream.s3gen.flow.decoder.estimator.time_mlp)
+        hooks = [module.register_forward_pre_hook(ask) for module in asked]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     @torch.inference_mode()
     def speech_tokens(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -53,12 +53,18 @@ class SavedConditionals(Protocol):
     def write(self, key: str, blob: bytes) -> None: ...
 
 
+def never() -> bool:
+    """The answer to `cancelled` of a request that nobody can cancel."""
+    return False
+
+
 class Engine(ABC):
     """Text and a voice to audio."""
 
     name: str  # what answers report as `engine`
     model: str  # model variant, e.g. "base"
     device: str  # "cuda", "mps" or "cpu"
+    revision: str  # changes whenever the same request may sound different: of weights, or of a library
 
     @abstractmethod
     def prepare(self, reference: ReferenceAudio, saved: SavedConditionals | None = None) -> Conditionals:
@@ -69,8 +75,20 @@ class Engine(ABC):
         """Conditionals of the voice the engine brings along; NoBuiltinVoice where there is none."""
 
     @abstractmethod
-    def stream(self, text: str, conditionals: Conditionals, options: SynthesisOptions) -> Iterator[Samples]:
-        """Chunks of speech, (n,) float32 at SAMPLE_RATE_HZ, in order. Raises SynthesisError before the first one."""
+    def num_segments(self, text: str) -> int:
+        """How many segments `stream` cuts the text into, for showing how far it is. Raises EmptyText."""
+
+    @abstractmethod
+    def stream(
+        self,
+        text: str,
+        conditionals: Conditionals,
+        options: SynthesisOptions,
+        cancelled: Callable[[], bool] = never,
+    ) -> Iterator[Samples]:
+        """Chunks of speech, (n,) float32 at SAMPLE_RATE_HZ, in order; at most one a segment. Raises SynthesisError
+        before the first one, and Cancelled soon after `cancelled` has become true: it is asked inside segments too,
+        where an engine can stop there."""
 
     def synthesize(self, text: str, conditionals: Conditionals, options: SynthesisOptions) -> Samples:
         """The whole utterance: the concatenation of `stream`. (n,) float32 at SAMPLE_RATE_HZ."""

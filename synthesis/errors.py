@@ -7,7 +7,8 @@
     ├── NoBuiltinVoice         the engine's weights bring no voice of their own
     ├── WeightsNotFound        no complete set of model weights is where it should be
     ├── EngineUnavailable      the engine cannot run on this machine
-    └── OutOfDeviceMemory      the device ran out of memory; the request may succeed on a fresh worker
+    ├── OutOfDeviceMemory      the device ran out of memory; the request may succeed on a fresh worker
+    └── Cancelled              nobody wants the rest of the utterance any more
 
 Foreign errors (torch, espeak, libsndfile) are translated to these where they enter the package.
 """
@@ -45,3 +46,12 @@ class EngineUnavailable(SynthesisError):
 
 class OutOfDeviceMemory(SynthesisError):
     """The device ran out of memory while speaking."""
+
+
+class Cancelled(SynthesisError):
+    """The request was cancelled while it was spoken."""
+
+    def __init__(
+        self, message: str = "the request was cancelled; nothing more is spoken; send it again if needed"
+    ) -> None:
+        super().__init__(message)

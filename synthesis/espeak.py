@@ -12,7 +12,7 @@ import contextlib
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -20,8 +20,8 @@ from typing import Literal
 import numpy as np
 
 from synthesis import espeak_library
-from synthesis.engine import SAMPLE_RATE_HZ, Conditionals, Engine, ReferenceAudio, Samples, SavedConditionals
-from synthesis.errors import EmptyText, EngineUnavailable, InvalidOption, SynthesisError, UnusableReference
+from synthesis.engine import SAMPLE_RATE_HZ, Conditionals, Engine, ReferenceAudio, Samples, SavedConditionals, never
+from synthesis.errors import Cancelled, EmptyText, EngineUnavailable, InvalidOption, SynthesisError, UnusableReference
 from synthesis.espeak_library import Utterance
 from synthesis.options import SynthesisOptions
 from synthesis.pitch import MAX_F0_HZ, MIN_F0_HZ, median_f0_hz
@@ -88,6 +88,7 @@ class EspeakEngine(Engine):
 
     def __init__(self) -> None:
         self._library = espeak_library.library()
+        self.revision = self._library.version
 
     def prepare(self, reference: ReferenceAudio, saved: SavedConditionals | None = None) -> EspeakVoice:
         """The voice's gender and F0. A reference without a pitch (a whisper, noise) gets the built-in voice;
@@ -110,13 +111,21 @@ class EspeakEngine(Engine):
         """The ISO 639-1 codes that can be spoken, sorted."""
         return tuple(sorted(language for language in self._library.voices if len(language) == 2))
 
-    def stream(self, text: str, conditionals: Conditionals, options: SynthesisOptions) -> Iterator[Samples]:
+    def num_segments(self, text: str) -> int:
+        return len(_segments(text))
+
+    def stream(
+        self,
+        text: str,
+        conditionals: Conditionals,
+        options: SynthesisOptions,
+        cancelled: Callable[[], bool] = never,
+    ) -> Iterator[Samples]:
         """A chunk a segment, the pause to the next one included. EmptyText and InvalidOption are raised at once."""
         if not isinstance(conditionals, EspeakVoice):
             raise TypeError(f"{type(conditionals).__name__} was prepared by another engine")
         settings = self._settings(conditionals, options)
-        segments = split_text(clean_text(text), MAX_SEGMENT_CHARS)
-        return _speak_segments(segments, settings, options)
+        return _speak_segments(_segments(text), settings, options, cancelled)
 
     def _settings(self, voice: EspeakVoice, options: SynthesisOptions) -> Utterance:
         """Everything about the utterance but its text."""
@@ -176,9 +185,17 @@ def _pitch_response(variant: str, pitch_range: int, *identifiers: str) -> _Pitch
     raise EngineUnavailable(f"eSpeak NG speaks no digits with {', '.join(identifiers)}; install espeakng-loader anew")
 
 
-def _speak_segments(segments: list[str], settings: Utterance, options: SynthesisOptions) -> Iterator[Samples]:
+def _segments(text: str) -> list[str]:
+    return split_text(clean_text(text), MAX_SEGMENT_CHARS)
+
+
+def _speak_segments(
+    segments: list[str], settings: Utterance, options: SynthesisOptions, cancelled: Callable[[], bool]
+) -> Iterator[Samples]:
     anything = False
     for segment, following in zip(segments, [*segments[1:], None], strict=True):
+        if cancelled():  # a segment itself is spoken in milliseconds
+            raise Cancelled
         [samples] = espeak_library.speak([replace(settings, text=segment)])
         chunk = _trim_tail(samples)
         if not len(chunk):

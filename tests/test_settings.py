@@ -29,10 +29,12 @@ def test_every_variable_is_read() -> None:
         "BUCKET_ACCESS_KEY_ID": "key",
         "BUCKET_SECRET_ACCESS_KEY": "secret",
         "BUCKET_PREFIX": "team/voices",
+        "MAX_CONCURRENCY": "8",
+        "MAX_INLINE_BYTES": "1000000",
     }
     bucket = BucketSettings("https://s3.example.org", "voices", "key", "secret", "team/voices")
     assert Settings.from_environment(environment) == Settings(
-        Path("/voices"), "chatterbox", "base", Path("/models"), "cpu", Path("/hf"), True, bucket
+        Path("/voices"), "chatterbox", "base", Path("/models"), "cpu", Path("/hf"), True, bucket, 8, 1_000_000
     )
 
 
@@ -56,3 +58,11 @@ def test_an_empty_variable_counts_as_unset() -> None:
 def test_an_unknown_value_is_refused_with_the_allowed_ones(variable: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable} is 'nonsense'; allowed are .+; correct it"):
         Settings.from_environment({variable: "nonsense"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("MAX_CONCURRENCY", "0"), ("MAX_CONCURRENCY", "many"), ("MAX_INLINE_BYTES", "-1")]
+)
+def test_a_number_that_cannot_be_used_is_refused(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable} is '{value}'; allowed is 1 to"):
+        Settings.from_environment({variable: value})

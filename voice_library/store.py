@@ -93,6 +93,11 @@ class Store(ABC):
     def list(self, prefix: str) -> Iterator[Listed]:
         """Every object whose key starts with prefix, in no promised order."""
 
+    @abstractmethod
+    def signed_url(self, key: str, expires_s: int, media_type: str) -> str:
+        """An address at which anyone can fetch the object until it expires, served as media_type. The store is not
+        asked: the object need not exist."""
+
     def close(self) -> None:  # noqa: B027 - a folder holds nothing open
         """Let go of connections."""
 

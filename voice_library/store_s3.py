@@ -102,6 +102,10 @@ class S3Store(Store):
                 )
             token = page["NextContinuationToken"]
 
+    def signed_url(self, key: str, expires_s: int, media_type: str) -> str:
+        where = {"Bucket": self._bucket, "Key": self._prefix + key, "ResponseContentType": media_type}
+        return str(self._client.generate_presigned_url("get_object", Params=where, ExpiresIn=expires_s))
+
     def close(self) -> None:
         if "_client" in self.__dict__:
             self._client.close()

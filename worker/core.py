@@ -1,11 +1,12 @@
-"""One worker: a voice library, one engine loaded once, and the dispatch on a job's type.
+"""One worker: a voice library, one engine loaded once on its own thread, and the dispatch on a job's type.
 
 The only place where the rooms meet, and the boundary at which every failure becomes the contract's one shape. Knows
-nothing of RunPod's SDK or of HTTP: `handler.py` and every other face call `answer`.
+nothing of RunPod's SDK or of HTTP: `runpod_loop` and every other face call `answer`.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -14,25 +15,40 @@ from typing import Any
 
 from synthesis import Engine, load_engine
 from voice_library import VoiceLibrary, open_library
-from worker import speech, voices
-from worker.errors import describe
+from voice_library.store import Store
+from voice_library.store_s3 import S3Store
+from worker import speech, streaming, voices
+from worker.delivery import Delivery
+from worker.device import DeviceThread
+from worker.errors import JobError, describe
 from worker.health import Startup, health
 from worker.inputs import HealthInput, JobInput, SynthesizeInput, parse_input
+from worker.logs import fields
+from worker.request import NO_ID, Output, Request
 from worker.settings import Settings
+from worker.whole import whole
 
 log = logging.getLogger("worker")
 
-Output = dict[str, Any]
-
 
 class Worker:
-    """Answers jobs. Safe to call from several threads; the engine orders its own work."""
+    """Answers jobs. Safe to call from several threads; what the engine computes runs on one."""
 
-    def __init__(self, settings: Settings, library: VoiceLibrary | None = None, engine: Engine | None = None) -> None:
-        """library and engine are made from the settings where they are not given; the engine on first use."""
+    def __init__(
+        self,
+        settings: Settings,
+        library: VoiceLibrary | None = None,
+        engine: Engine | None = None,
+        store: Store | None = None,
+    ) -> None:
+        """library, engine and store are made from the settings where they are not given; the engine on first use."""
         self.settings = settings
         self.library = library if library is not None else open_library(settings.embeddings_dir, settings.bucket)
+        if store is None and settings.bucket is not None:
+            store = S3Store(settings.bucket)
+        self.delivery = Delivery(store, settings.max_inline_bytes)
         self.startup = Startup()
+        self.device = DeviceThread()
         self._engine = engine
         self._engine_lock = threading.Lock()
 
@@ -42,42 +58,71 @@ class Worker:
         with self._engine_lock:
             if self._engine is None:
                 start = time.perf_counter()
-                self._engine = load_engine(
-                    self.settings.engine,
-                    model=self.settings.model,
-                    device=self.settings.device,
-                    model_dir=self.settings.model_dir,
-                    hf_home=self.settings.hf_home,
-                    on_runpod=self.settings.on_runpod,
-                )
+                self._engine = self.device.run(self._load_engine)
                 self.startup.engine_loaded(time.perf_counter() - start)
-                log.info("engine %s loaded in %.1f s", self._engine.name, self.startup.load_s)
+                log.info("engine loaded", extra=fields(engine=self._engine.name, seconds=self.startup.load_s))
             return self._engine
 
-    def answer(self, job: Mapping[str, Any]) -> Output:
-        """The output of a job, or `{"error": "CODE: …"}`. Never raises, whatever the job."""
-        job_id = job.get("id", "-") if isinstance(job, Mapping) else "-"
-        start = time.perf_counter()
+    def _load_engine(self) -> Engine:
+        return load_engine(
+            self.settings.engine,
+            model=self.settings.model,
+            device=self.settings.device,
+            model_dir=self.settings.model_dir,
+            hf_home=self.settings.hf_home,
+            on_runpod=self.settings.on_runpod,
+        )
+
+    def answer(self, job: Mapping[str, Any], request: Request | None = None) -> Output:
+        """The output of a job, or `{"error": "CODE: …"}`; either can be sent as JSON. Never raises, whatever the job.
+
+        request: what is to be told while the job runs, and whether it still is wanted.
+        """
+        request = request or Request(job_id_of(job))
+        kind = "-"
         try:
             job_input = parse_input(job.get("input") if isinstance(job, Mapping) else None)
-            output = self._run(job_input)
-        except Exception as error:  # noqa: BLE001 - the one boundary: nothing but the contract's errors may leave
-            return self._refusal(job_id, error)
-        log.info("job %s: %s in %.3f s", job_id, type(job_input).__name__, time.perf_counter() - start)
+            kind = type(job_input).__name__.removesuffix("Input")
+            output = _sendable(self._run(job_input, request))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the one boundary: nothing but the contract's errors may leave
+            return _refusal(request, kind, error)
+        log.info("answered", extra=fields(request.job_id, type=kind, total_s=request.elapsed_s(), **request.seconds))
         return output
 
-    def _run(self, job_input: JobInput) -> Output:
+    def _run(self, job_input: JobInput, request: Request) -> Output:
         if isinstance(job_input, SynthesizeInput):
-            return speech.synthesize(job_input, self.engine, self.library, self.startup)
+            speaker = speech.Speaker(self.engine, self.library, self.device, self.startup)
+            if job_input.stream:
+                return streaming.stream(job_input, speaker, request)
+            return whole(job_input, speaker, self.delivery, request)
         if isinstance(job_input, HealthInput):
             return health(self.settings, self.engine, self.library, self.startup)
         act: Callable[[Any, VoiceLibrary], Output] = voices.ACTIONS[type(job_input)]
         return act(job_input, self.library)
 
-    def _refusal(self, job_id: object, error: Exception) -> Output:
-        line = describe(error)
-        if line.startswith("INTERNAL"):
-            log.error("job %s: %s", job_id, line, exc_info=error)
-        else:
-            log.info("job %s: refused with %s", job_id, line.partition(":")[0])
-        return {"error": line}
+
+def job_id_of(job: object) -> str:
+    """The id that RunPod or a queue gave the job."""
+    job_id = job.get("id") if isinstance(job, Mapping) else None
+    return job_id if isinstance(job_id, str) and job_id else NO_ID
+
+
+def _sendable(output: Output) -> Output:
+    """output, if it is JSON: RunPod's SDK never answers a job whose output holds bytes, and sends NaN as no JSON."""
+    try:
+        json.dumps(output, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise JobError(
+            "INTERNAL", "the answer could not be written as JSON; nothing was sent; report the job id"
+        ) from error
+    return output
+
+
+def _refusal(request: Request, kind: str, error: BaseException) -> Output:
+    line = describe(error)
+    code = line.partition(":")[0]
+    if code == "INTERNAL":
+        log.error("failed", extra=fields(request.job_id, type=kind, code=code), exc_info=error)
+    else:
+        log.info("refused", extra=fields(request.job_id, type=kind, code=code, total_s=request.elapsed_s()))
+    return {"error": line}

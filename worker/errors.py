@@ -40,6 +40,7 @@ _CODE_OF: tuple[tuple[type[Exception], Code], ...] = (
     (SettingsError, "INTERNAL"),
     (synthesis_errors.UnusableReference, "UNREADABLE_AUDIO"),
     (synthesis_errors.OutOfDeviceMemory, "OUT_OF_MEMORY"),
+    (synthesis_errors.Cancelled, "CANCELLED"),
     (synthesis_errors.WeightsNotFound, "INTERNAL"),
     (synthesis_errors.EngineUnavailable, "INTERNAL"),
     (synthesis_errors.SynthesisError, "INVALID_INPUT"),

@@ -20,6 +20,7 @@ class Startup:
     def __init__(self) -> None:
         self._created_s = time.perf_counter()
         self.load_s = 0.0  # loading the engine
+        self.warm_up_s = 0.0  # its first utterance, which no caller waited for
         self.ready_s: float | None = None  # worker made → engine loaded
         self._spoken = False
 
@@ -42,8 +43,12 @@ def health(settings: Settings, engine: Engine, library: VoiceLibrary, startup: S
         "voices": library.count(),
         "storage": "s3" if settings.bucket else "local",
         "versions": {"python": platform.python_version(), **_installed_versions()},
-        "startup": {"load_s": round(startup.load_s, 3), "ready_s": startup.ready_s and round(startup.ready_s, 3)},
-        "max_concurrency": 1,
+        "startup": {
+            "load_s": round(startup.load_s, 3),
+            "warm_up_s": round(startup.warm_up_s, 3),
+            "ready_s": startup.ready_s and round(startup.ready_s, 3),
+        },
+        "max_concurrency": settings.max_concurrency,
         "on_runpod": settings.on_runpod,
     }
 

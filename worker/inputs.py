@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -33,6 +33,10 @@ def _option(name: str) -> Any:
     """The pydantic field of a speaking option, with its default and range."""
     option = _OPTIONS[name]
     return Field(default=option.default, **option.metadata)
+
+
+def random_seed() -> int:
+    return secrets.randbelow(MAX_SEED + 1)
 
 
 class JobInput(BaseModel):
@@ -70,11 +74,11 @@ class SynthesizeInput(JobInput):
             raise ValueError(f"{' and '.join(given)} are given; at most one may choose the voice; remove the others")
         return self
 
-    def options(self) -> SynthesisOptions:
+    def options(self, drawn_seed: Callable[[], int] = random_seed) -> SynthesisOptions:
         """The speaking options, with a seed drawn where none was asked for."""
         chosen = {name: getattr(self, name) for name in _OPTIONS}
         if chosen["seed"] is None:
-            chosen["seed"] = secrets.randbelow(MAX_SEED + 1)
+            chosen["seed"] = drawn_seed()
         return SynthesisOptions(**chosen)
 
 

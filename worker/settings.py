@@ -16,6 +16,8 @@ EngineName = Literal["auto", "chatterbox", "espeak"]
 ModelName = Literal["base"]
 DeviceName = Literal["cuda", "mps", "cpu"]
 
+MAX_MAX_CONCURRENCY = 256
+
 
 class SettingsError(ValueError):
     """An environment variable that cannot be used: names it, what is allowed, and what to do."""
@@ -32,7 +34,11 @@ class Settings:
     device: DeviceName | None = None  # None takes the best there is
     hf_home: Path | None = None  # the Hugging Face cache; None is its own default
     on_runpod: bool = False  # a serverless worker never falls back to another engine
-    bucket: BucketSettings | None = None  # where the voices are mirrored; None keeps them in the tree alone
+    bucket: BucketSettings | None = None  # has the voices and long answers; None keeps voices in the tree alone
+    max_concurrency: int = (
+        3  # jobs held at once: hides the SDK's pause of up to 1 s between jobs; one decodes at a time
+    )
+    max_inline_bytes: int | None = None  # of an answer's audio in base64; None is RunPod's cap for the request
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -53,6 +59,8 @@ class Settings:
             hf_home=path("HF_HOME"),
             on_runpod=bool(environment.get("RUNPOD_POD_ID")),
             bucket=BucketSettings.from_environment(environment),
+            max_concurrency=_whole_number(environment, "MAX_CONCURRENCY", MAX_MAX_CONCURRENCY) or cls.max_concurrency,
+            max_inline_bytes=_whole_number(environment, "MAX_INLINE_BYTES", 10**9),
         )
 
 
@@ -63,3 +71,12 @@ def _one_of(environment: Mapping[str, str], variable: str, allowed: tuple[str, .
     if value not in allowed:
         raise SettingsError(f"{variable} is {value!r}; allowed are {', '.join(allowed)}; correct it or unset it")
     return value
+
+
+def _whole_number(environment: Mapping[str, str], variable: str, most: int) -> int | None:
+    value = environment.get(variable, "").strip()
+    if not value:
+        return None
+    if not value.isdecimal() or not 1 <= int(value) <= most:
+        raise SettingsError(f"{variable} is {value!r}; allowed is 1 to {most:,}; correct it or unset it")
+    return int(value)

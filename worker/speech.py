@@ -1,14 +1,14 @@
-"""The synthesize job: a voice found, its conditionals prepared, its words spoken, encoded and measured.
+"""Speaking: a voice found, its conditionals prepared, its words decoded segment by segment on the device's thread.
 
-Everything that can be refused is refused before the engine speaks.
+Everything that can be refused is refused before the engine speaks. How the audio reaches the caller is the business of
+`delivery` and `streaming`.
 """
 
 from __future__ import annotations
 
-import base64
-import time
-from collections.abc import Callable
-from typing import Any
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,86 +19,109 @@ from synthesis import (
     Engine,
     ReferenceAudio,
     Samples,
-    encode,
-    normalise,
+    SynthesisOptions,
     output_sample_rate_hz,
 )
 from voice_library import Voice, VoiceLibrary
+from worker.device import DeviceThread
 from worker.errors import JobError
 from worker.health import Startup
 from worker.inputs import SynthesizeInput
+from worker.request import Output, Request
 
 
-class Stopwatch:
-    """Seconds spent in each named part of one request."""
+@dataclass(frozen=True)
+class Utterance:
+    """A synthesize job with what was found for it."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def time(self, part: str, work: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
-        result = work()
-        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
-        return result
+    job: SynthesizeInput
+    options: SynthesisOptions  # with the seed that will be used
+    sample_rate_hz: int  # of the file that is delivered
+    voice: Voice | None
+    reference: ReferenceAudio | None  # sent along, not stored
 
 
-def synthesize(job: SynthesizeInput, engine: Engine, library: VoiceLibrary, startup: Startup) -> dict[str, Any]:
-    """Speak the job's text. Raises JobError, SynthesisError or LibraryError."""
-    _check_servable(job, engine)
-    sample_rate_hz = output_sample_rate_hz(job.format, job.sample_rate)
-    options = job.options()
-    stopwatch = Stopwatch()
+class Speaker:
+    """One engine, on its thread, with the library's voices. Safe for many threads."""
 
-    voice = library.get(voice_id=job.voice_id, voice_name=job.voice_name) if job.voice_id or job.voice_name else None
-    conditionals = stopwatch.time("prepare_s", lambda: _conditionals(job, voice, engine, library))
-    samples: Samples = stopwatch.time("decode_s", lambda: engine.synthesize(job.text, conditionals, options))
-    encoded: bytes = stopwatch.time("encode_s", lambda: _encoded(job, samples, sample_rate_hz))
+    def __init__(self, engine: Engine, library: VoiceLibrary, device: DeviceThread, startup: Startup) -> None:
+        self.engine = engine
+        self._library = library
+        self._device = device
+        self._startup = startup
 
-    duration_s = len(samples) / SAMPLE_RATE_HZ
-    compute_s = sum(stopwatch.seconds.values())
-    return {
-        "audio": base64.b64encode(encoded).decode("ascii"),
-        "format": job.format,
-        "sample_rate": sample_rate_hz,
-        "duration": round(duration_s, 3),
-        "voice_id": voice.voice_id if voice else None,
-        "voice_name": voice.name if voice else None,
-        "engine": engine.name,
-        "seed": options.seed,
-        "timings": {
-            "load_s": round(startup.load_s, 4),
-            **{part: round(seconds, 4) for part, seconds in stopwatch.seconds.items()},
-            "rtf": round(compute_s / duration_s, 4),
-            "cold": startup.first_utterance(),
-            "device": engine.device,
-        },
-    }
+    def utterance(self, job: SynthesizeInput, request: Request) -> Utterance:
+        """The job, checked and with its voice. Raises JobError, SynthesisError or LibraryError."""
+        if job.model is not None and job.model != self.engine.model:
+            raise JobError(
+                "INVALID_INPUT",
+                f"model is {job.model!r}; this worker has {self.engine.model!r} loaded; leave model out or ask that",
+            )
+        sample_rate_hz = output_sample_rate_hz(job.format, job.sample_rate)
+        options = job.options(request.seed)
+        voice = reference = None
+        if job.voice_id or job.voice_name:
+            voice = self._library.get(voice_id=job.voice_id, voice_name=job.voice_name)
+        if job.reference_audio is not None:
+            with request.timed("prepare_s"):
+                reference = ReferenceAudio(read_audio(decode_base64(job.reference_audio)))
+        return Utterance(job, options, sample_rate_hz, voice, reference)
 
-
-def _check_servable(job: SynthesizeInput, engine: Engine) -> None:
-    if job.model is not None and job.model != engine.model:
-        raise JobError(
-            "INVALID_INPUT",
-            f"model is {job.model!r}; this worker has {engine.model!r} loaded; leave model out or ask that",
+    def chunks(self, utterance: Utterance, request: Request) -> Iterator[Samples]:
+        """The speech, (n,) float32 at SAMPLE_RATE_HZ, a chunk a segment. Raises JobError CANCELLED between two, and
+        SynthesisError."""
+        conditionals = self._conditionals(utterance, request)
+        text, options = utterance.job.text, utterance.options
+        spoken = self._device.run(
+            lambda: self.engine.stream(text, conditionals, options, request.cancelled), request, "decode_s"
         )
-    if job.stream:
-        raise JobError("INVALID_INPUT", "stream is true; this worker answers whole results; leave stream out")
-    if job.delivery == "s3":
-        raise JobError("INVALID_INPUT", "delivery is 's3'; this worker has no bucket; use delivery auto or inline")
+        num_segments = self.engine.num_segments(text)
+        for done in itertools.count(1):
+            chunk = self._device.run(lambda: next(spoken, None), request, "decode_s")
+            request.check()
+            if chunk is None:
+                return
+            if not np.all(np.isfinite(chunk)):
+                raise JobError(
+                    "INTERNAL", "the engine produced samples that are not numbers; nothing was sent; try another seed"
+                )
+            yield chunk
+            request.on_progress(min(done, num_segments), num_segments)
+
+    def facts(self, utterance: Utterance, duration_s: float, request: Request) -> Output:
+        """What every answer says besides its audio: what was spoken, by whom, and what it cost."""
+        compute_s = sum(request.seconds.get(part, 0.0) for part in ("prepare_s", "decode_s", "encode_s"))
+        return {
+            "format": utterance.job.format,
+            "sample_rate": utterance.sample_rate_hz,
+            "duration": round(duration_s, 3),
+            "voice_id": utterance.voice.voice_id if utterance.voice else None,
+            "voice_name": utterance.voice.name if utterance.voice else None,
+            "engine": self.engine.name,
+            "seed": utterance.options.seed,
+            "timings": {
+                "load_s": round(self._startup.load_s, 4),
+                **{
+                    part: round(request.seconds.get(part, 0.0), 4)
+                    for part in ("queue_s", "prepare_s", "decode_s", "encode_s")
+                },
+                "rtf": round(compute_s / duration_s, 4),
+                "cold": self._startup.first_utterance(),
+                "device": self.engine.device,
+            },
+        }
+
+    def _conditionals(self, utterance: Utterance, request: Request) -> Conditionals:
+        engine, library, voice, reference = self.engine, self._library, utterance.voice, utterance.reference
+        if voice is not None:
+            with request.timed("prepare_s"):
+                stored = ReferenceAudio(library.reference_audio(voice))
+            saved = library.conditionals(voice)
+            return self._device.run(lambda: engine.prepare(stored, saved), request, "prepare_s")
+        if reference is not None:
+            return self._device.run(lambda: engine.prepare(reference), request, "prepare_s")
+        return engine.builtin()
 
 
-def _conditionals(job: SynthesizeInput, voice: Voice | None, engine: Engine, library: VoiceLibrary) -> Conditionals:
-    if voice is not None:
-        return engine.prepare(ReferenceAudio(library.reference_audio(voice)), library.conditionals(voice))
-    if job.reference_audio is not None:
-        return engine.prepare(ReferenceAudio(read_audio(decode_base64(job.reference_audio))))
-    return engine.builtin()
-
-
-def _encoded(job: SynthesizeInput, samples: Samples, sample_rate_hz: int) -> bytes:
-    if not np.all(np.isfinite(samples)):
-        raise JobError(
-            "INTERNAL", "the engine produced samples that are not numbers; nothing was sent; try another seed"
-        )
-    levelled = normalise(samples, SAMPLE_RATE_HZ, job.normalize)
-    return encode(levelled, sample_rate_hz, job.format)
+def duration_s(num_samples: int) -> float:
+    return num_samples / SAMPLE_RATE_HZ

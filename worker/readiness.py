@@ -1,0 +1,51 @@
+"""What must be true before a worker takes a job: its storage answers, its engine is loaded and has spoken once.
+
+RunPod's SDK runs each check by name before the first job; one that raises makes the worker report itself unhealthy,
+with that name and the message, and exit 1. Elsewhere `handler.main` runs them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from synthesis import SynthesisOptions
+from synthesis.errors import NoBuiltinVoice
+from worker.core import Worker
+from worker.logs import fields
+
+log = logging.getLogger("worker")
+
+WARM_UP_TEXT = "Ready."
+
+
+def checks(worker: Callable[[], Worker]) -> list[Callable[[], None]]:
+    """The checks, cheapest first, of the worker that `worker` makes when it is first called. They raise SettingsError,
+    LibraryError or SynthesisError."""
+
+    def check_settings() -> None:
+        """The environment can be used."""
+        worker()
+
+    def check_storage() -> None:
+        """The voices can be listed, and the bucket for long answers answers."""
+        worker().library.count()
+        worker().delivery.check()
+
+    def check_engine() -> None:
+        """The weights are there, the device too, and the one is loaded on the other."""
+        _ = worker().engine
+
+    def warm_up() -> None:
+        """The first utterance compiles kernels and fills caches; no caller shall wait for that."""
+        engine, start = worker().engine, time.perf_counter()
+        try:
+            builtin = engine.builtin()
+        except NoBuiltinVoice:
+            return
+        worker().device.run(lambda: engine.synthesize(WARM_UP_TEXT, builtin, SynthesisOptions()))
+        worker().startup.warm_up_s = time.perf_counter() - start
+        log.info("warmed up", extra=fields(seconds=worker().startup.warm_up_s))
+
+    return [check_settings, check_storage, check_engine, warm_up]
