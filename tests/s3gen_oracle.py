@@ -17,10 +17,15 @@ F0_HZ = 140.0
 F0_SPREAD = 40.0
 
 
+def quiet_imports() -> None:
+    """What upstream's packages warn of when they are imported is not ours to mend."""
+    warnings.filterwarnings("ignore")
+
+
 @functools.cache
 def upstream_s3gen() -> Any:
     """chatterbox `S3Gen`, float32 on the CPU, voiced, with running statistics that are not all zeros and ones."""
-    warnings.filterwarnings("ignore")
+    quiet_imports()
     from chatterbox.models.s3gen import S3Gen
 
     torch.manual_seed(0)
