@@ -11,6 +11,7 @@ import http.client
 import multiprocessing
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from multiprocessing.pool import ThreadPool
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -31,7 +32,7 @@ from voice_library.snapshots import CatalogFile, Entry, NamesFile
 from voice_library.store_s3 import S3Store
 from voice_library.store_settings import BucketSettings
 
-NUM_PROCESSES = 4
+NUM_PROCESSES, NUM_CONNECTIONS = 4, 6  # connections of each process: the store commits what arrives together at once
 
 
 def voice_id_of(number: int) -> str:
@@ -74,6 +75,12 @@ def _objects(numbers: range) -> Iterator[tuple[str, bytes]]:
 
 
 def _put_part(bucket: BucketSettings, numbers: range) -> None:
+    parts = [(bucket, numbers[part::NUM_CONNECTIONS]) for part in range(NUM_CONNECTIONS)]
+    with ThreadPool(NUM_CONNECTIONS) as pool:
+        pool.starmap(_put, parts)
+
+
+def _put(bucket: BucketSettings, numbers: range) -> None:
     place = urlsplit(bucket.endpoint_url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port or 80, timeout=60)
     signer = _Signer(bucket, place.netloc)

@@ -121,14 +121,16 @@ def test_an_older_tree_is_spoken_from_by_id_and_by_name(
         "lost": {"speaker_name": "Lost"},
     }
     (older / "voice_catalog.json").write_text(json.dumps(catalog))
-    (older / "name_mapping.json").write_text(json.dumps({"Anna": "v1", "ANNA": "v2", "Third": "v3", "Lost": "lost"}))
+    (older / "name_mapping.json").write_text(
+        json.dumps({"Anna": "v1", "ANNA": "v2", "Third": "v3", "Lost": "lost", "Annie": "v1"})
+    )
     done = cli("push", older)
     assert done.returncode == 1
     assert (
         "pushed: 3, already there: 0, deleted there: 0, problems: 1\nlost 'Lost': its .pkl.gz is missing" in done.stdout
     )
     library, local = open_bucket(bucket, tmp_path / "worker"), LocalLibrary(older)
-    for name, voice_id in (("Anna", "v1"), ("ANNA", "v2"), ("third", "v3")):
+    for name, voice_id in (("Anna", "v1"), ("ANNA", "v2"), ("third", "v3"), ("annie", "v1")):
         for voice in (library.get(voice_name=name), library.get(voice_id=voice_id)):
             assert voice.voice_id == local.get(voice_name=name).voice_id == voice_id
             assert np.array_equal(library.reference_audio(voice), local.reference_audio(voice))

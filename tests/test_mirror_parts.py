@@ -252,10 +252,12 @@ def test_rebuild_corrects_entries_that_say_something_else(tree: Tree) -> None:
 
 def test_names_follow_the_voices() -> None:
     catalog = CatalogFile({"new": Entry.of(metadata_of("new", "Anna")), "b": Entry.of(metadata_of("b", "Bob"))})
-    names = NamesFile({"Anna": "old", "Robert": "b", "Bob": "b"}, "etag").completed(
-        catalog, changed={"new": catalog.entries["new"]}, removed={"old"}
-    )
-    assert names.names == {"Anna": "new", "Robert": "b", "Bob": "b"}
+    before = CatalogFile({"old": Entry.of(metadata_of("old", "Anna")), "b": Entry.of(metadata_of("b", "Bert"))})
+    mapping = NamesFile({"Anna": "old", "Robert": "b", "Bert": "b", "Nick": "c"}, "etag")
+    names = mapping.completed(before, catalog, changed=catalog.entries, removed={"old"})
+    assert names.names == {"Anna": "new", "Nick": "c", "Bob": "b"}  # a renamed voice loses its other names
+    unchanged = mapping.completed(before, before, changed={"b": before.entries["b"]}, removed=())
+    assert unchanged.names == mapping.names
 
 
 # ---------------------------------------------------------------- when to fold

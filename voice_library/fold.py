@@ -176,7 +176,7 @@ class Fold:
     ) -> Outcome:
         changes.put = {voice_id: entry for voice_id, entry in changes.put.items() if voice_id not in changes.removed}
         new_catalog = catalog.with_changes(changes.put, changes.removed)
-        new_names = names.completed(new_catalog, changes.put, changes.removed)
+        new_names = names.completed(catalog, new_catalog, changes.put, changes.removed)
         if catalog.damaged is not None:
             self._store.put(DAMAGED_CATALOG_KEY, catalog.damaged)
         catalog_etag = self._written(CATALOG_KEY, new_catalog, catalog)

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from voice_library.cache import DiskCache
+from voice_library.errors import StorageUnavailable
 from voice_library.mirror import MirroredLibrary
 from voice_library.mirror_prefetch import prefetch
 from voice_library.store_s3 import S3Store
@@ -28,7 +29,10 @@ def open_mirror(embeddings_dir: str | os.PathLike[str], settings: BucketSettings
         )  # fmt: skip
     library = MirroredLibrary(S3Store(settings), DiskCache(cache_root(tree, settings), settings.cache_max_bytes))
     if settings.sync_on_start == "all":
-        prefetch(library)
+        try:
+            prefetch(library)
+        except StorageUnavailable as error:  # voices that are here already can be spoken
+            log.warning("no voices were fetched at the start: %s", error)
     return library
 
 

@@ -16,13 +16,15 @@ from voice_library.errors import DamagedVoice, LibraryError, NameTaken, StorageU
 from voice_library.library import Voice
 from voice_library.local import storage_errors
 from voice_library.mirror import MirroredLibrary
-from voice_library.mirror_keys import CONDITIONALS_FOLDER, TOMBSTONES_FOLDER, embedding_key
+from voice_library.mirror_keys import CONDITIONALS_FOLDER, MAPPING_KEY, TOMBSTONES_FOLDER, embedding_key
 from voice_library.mirror_prefetch import every_voice
 from voice_library.mirror_truth import NewVoice
 from voice_library.parallel import in_parallel
+from voice_library.snapshots import NamesFile
 from voice_library.store_folder import FolderStore
 from voice_library.tree import voice_of
 
+MAX_ATTEMPTS = 10
 BATCH_BYTES = 64 * 1024 * 1024  # of embeddings in memory before a part of a pull is committed
 
 
@@ -67,7 +69,26 @@ class Push:
             for _, outcome in in_parallel(self._push, voice_ids):
                 report.add(outcome)
                 progress.update()
+        if not self._dry_run:
+            self._add_other_names()
         return report
+
+    def _add_other_names(self) -> None:
+        """In older trees one voice may have several names; those that its metadata does not say go into the mapping."""
+        others = {
+            name: voice_id
+            for name, voice_id in self._catalog.names.items()
+            if voice_id in self._catalog.entries and self._catalog.name_of(voice_id) != name
+        }
+        for _ in range(MAX_ATTEMPTS):
+            there = self._library.snapshots.names()
+            missing = {name: voice_id for name, voice_id in others.items() if name not in there.names}
+            if not missing:
+                return
+            body, store = NamesFile({**there.names, **missing}).body, self._library.store
+            if store.replace(MAPPING_KEY, body, there.etag) if there.etag else store.create(MAPPING_KEY, body):
+                return
+        raise StorageUnavailable("other workers kept writing name_mapping.json; push again when they rest")
 
     def _mapped_first(self) -> list[str]:
         """Where two voices share a name, the one that the mapping means comes first, and gets the name."""

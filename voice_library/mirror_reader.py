@@ -4,6 +4,7 @@ bucket cannot be reached. Writes nothing into the bucket."""
 from __future__ import annotations
 
 import logging
+import time
 
 from numpy import float32
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from voice_library.snapshot_reader import SnapshotReader
 from voice_library.store import Store
 
 log = logging.getLogger(__name__)
+TRY_AGAIN_S = 10.0  # after the bucket could not be reached, for names that this machine knows
 
 
 class MirrorReader:
@@ -35,6 +37,7 @@ class MirrorReader:
         self._snapshots = snapshots
         self._cache = cache
         self._background = background
+        self._unreachable_until = 0.0  # time.monotonic(): nobody waits for the bucket again until then
 
     def by_id(self, voice_id: str) -> Voice:
         """No request where this machine knows the voice. VoiceNotFound."""
@@ -50,10 +53,17 @@ class MirrorReader:
     def by_name(self, name: str) -> Voice:
         """One request, which carries nothing where the name still belongs to a voice that is known. VoiceNotFound."""
         known = self._cache.claim(name)
+        if time.monotonic() < self._unreachable_until and (voice := self._cached_by_name(name)):
+            return voice
         try:
             found = self._store.find_unless(name_key(name), known.etag) if known else self._store.find(name_key(name))
         except StorageUnavailable as error:
-            return self._cached_by_name(name, error)
+            voice = self._cached_by_name(name)
+            if voice is None:
+                raise
+            self._unreachable_until = time.monotonic() + TRY_AGAIN_S
+            log.warning("voice %s is served from this machine: %s", voice.voice_id, error)
+            return voice
         if found is None:
             self._cache.forget_claim(name)
             return self._unclaimed(name)
@@ -132,12 +142,11 @@ class MirrorReader:
             raise not_found("name", name)  # its old name; the snapshots have not caught up
         return self._cache.keep_voice(voice_id, metadata)
 
-    def _cached_by_name(self, name: str, error: StorageUnavailable) -> Voice:
+    def _cached_by_name(self, name: str) -> Voice | None:
         """What this machine knows, for as long as the bucket cannot be asked."""
         known = self._cache.claim(name) or self._cache.claim_on_disk(name)
         for voice_id in (known.claim.voice_id, known.claim.previous) if known else ():
             voice = self._cache.voice(voice_id) if voice_id else None
             if voice is not None and bears_name(voice.metadata, voice_id, name):
-                log.warning("voice %s is served from this machine: %s", voice_id, error)
                 return voice
-        raise error
+        return None

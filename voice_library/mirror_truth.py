@@ -125,7 +125,8 @@ class Truth:
         held = self.names.read(new.name)
         holder = self._holder(new.name, held, unclaimed)
         if holder is None:
-            if held is not None and held.claim.voice_id != fresh.voice_id:  # else a twin, or our own earlier attempt
+            # A longer id of the same digest is a twin's, or our own earlier attempt's.
+            if held is not None and not held.claim.voice_id.startswith(fresh.voice_id):
                 self.names.refuse_if_under_way(held)
         elif new.is_same(*holder):
             return Added(*holder, is_new=False)

@@ -83,6 +83,11 @@ class CatalogFile:
         kept = {voice_id: entry for voice_id, entry in self.entries.items() if voice_id not in gone}
         return CatalogFile({**kept, **changed}, self.etag)
 
+    def name_of(self, voice_id: str) -> str:
+        """The name its entry gives a voice; "" where there is none."""
+        entry = self.entries.get(voice_id)
+        return entry.name if entry else ""
+
     @cached_property
     def has_nameless(self) -> bool:
         return any(not entry.name for entry in self.entries.values())
@@ -121,14 +126,17 @@ class NamesFile:
         """A name of each voice; the first where it has several."""
         return {voice_id: name for name, voice_id in reversed(list(self.names.items()))}
 
-    def completed(self, catalog: CatalogFile, changed: Mapping[str, Entry], removed: Iterable[str]) -> NamesFile:
-        """The mapping for `catalog`: without names of removed voices and old names of changed ones, with those of all
-        voices that it lacks. `self` where nothing changes."""
+    def completed(
+        self, before: CatalogFile, catalog: CatalogFile, changed: Mapping[str, Entry], removed: Iterable[str]
+    ) -> NamesFile:
+        """The mapping for `catalog`, which was `before`: without names of removed voices and old names of renamed ones,
+        with those of all voices that it lacks. `self` where nothing changes."""
         gone = set(removed)
+        renamed = {each for each, entry in changed.items() if before.name_of(each) not in ("", entry.name)}
         names = {
             name: voice_id
             for name, voice_id in self.names.items()
-            if voice_id not in gone and not (voice_id in changed and changed[voice_id].name not in ("", name))
+            if voice_id not in gone and not (voice_id in renamed and changed[voice_id].name != name)
         }
         for voice_id, entry in changed.items():  # a name that a new voice has taken from another is the new voice's
             if entry.name:
