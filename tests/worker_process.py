@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -82,6 +83,12 @@ class WorkerProcess:
     def output(self) -> str:
         """What it has printed so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def limit_memory(self, more_bytes: int) -> None:
+        """Let it have at most more_bytes of private memory beyond what it has now."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        now = 1024 * int(status.partition("VmData:")[2].split()[0])
+        resource.prlimit(self.process.pid, resource.RLIMIT_DATA, (now + more_bytes, now + more_bytes))
 
     def memory_bytes(self) -> int:
         """Resident memory of the worker itself."""
