@@ -406,3 +406,19 @@ def test_a_missing_bucket_is_named_at_the_first_use(moto: S3Server, tmp_path: Pa
         library.get(voice_name="Alice")
     with pytest.raises(StorageUnavailable, match="correct BUCKET_NAME"):
         library.register(ALICE, 24_000, "Alice")
+    with pytest.raises(StorageUnavailable, match="correct BUCKET_NAME"):
+        library.check()
+    good = voice_library.open_library(tmp_path, moto.new_bucket())
+    assert isinstance(good, MirroredLibrary)
+    good.check()
+    assert good.store.requests == {"get_object": 1}
+
+
+def test_boto3_is_loaded_by_the_first_request_only() -> None:
+    """A worker without a bucket, or one that finds its voice on its own disk, never pays for it."""
+    program = (
+        "import sys, voice_library.__main__, voice_library.mirror_open; print([m for m in sys.modules if 'boto' in m])"
+    )
+    root = Path(voice_library.__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -99,5 +99,9 @@ class VoiceLibrary(ABC):
     @abstractmethod
     def count(self) -> int: ...
 
+    def check(self) -> None:
+        """StorageUnavailable where the voices cannot be reached. Costs little, however many voices there are."""
+        self.count()
+
     def close(self) -> None:  # noqa: B027 - only libraries with background work override it
         """Flush background work; the library is not used afterwards."""

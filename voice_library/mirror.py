@@ -113,6 +113,9 @@ class MirroredLibrary(VoiceLibrary):
     def count(self) -> int:
         return self.listing.count()
 
+    def check(self) -> None:
+        FoldState.read(self.store)  # one small GET; a bucket or key that is wrong is named by it
+
     def close(self) -> None:
         self.background.close()
         self.fold_thread.close()
