@@ -1,0 +1,89 @@
+"""One segment of text on its way to speech: everything about it, in one object.
+
+Imports no torch: what belongs to a device (voice, generator) is carried, never looked into.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from synthesis.engine import Samples
+from synthesis.native.vocabulary import START_SPEECH_TOKEN, STOP_SPEECH_TOKEN
+
+
+@dataclass(frozen=True)
+class SamplingParameters:
+    """How the speech tokens of one request are drawn; ranges as in `synthesis.options`."""
+
+    cfg_weight: float = 0.5
+    temperature: float = 0.8
+    repetition_penalty: float = 1.2
+    min_p: float = 0.05
+    top_p: float = 1.0
+    seed: int = 0
+
+
+class Status(Enum):
+    WAITING = "waiting"  # for rows of the cache
+    RUNNING = "running"
+    FINISHED = "finished"  # said all it had to say, or all it may
+    CANCELLED = "cancelled"
+
+
+@dataclass(eq=False)
+class Request:
+    """text_tokens: what to say, without start and stop. max_tokens: where speech that does not end is cut off.
+
+    utterance: requests of one text share it; they compete for rows as one. voice: conditionals. generator: made from
+    the seed when decoding starts, drawn from once a token, and then by S3Gen.
+    """
+
+    text_tokens: list[int]
+    voice: Any
+    exaggeration: float
+    sampling: SamplingParameters
+    max_tokens: int
+    utterance: object = field(default_factory=object)
+    generator: Any = None  # torch.Generator
+    tokens: list[int] = field(default_factory=list)  # speech tokens so far, without the stop
+    ended: bool = False  # the model ended its speech itself
+    status: Status = Status.WAITING
+    num_tries: int = 1
+    speech: Future[Samples] = field(default_factory=Future)  # (n,) float32 at 24 kHz, or why there is none
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the cache: guidance decodes a second one, without the text."""
+        return 2 if self.sampling.cfg_weight > 0 else 1
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing of what was decoded is a sound."""
+        return all(token >= START_SPEECH_TOKEN for token in self.tokens)
+
+    def extend(self, tokens: list[int], stop_token: int = STOP_SPEECH_TOKEN) -> None:
+        """Take what was decoded since the last look; what follows a stop, or is beyond max_tokens, was never said."""
+        for token in tokens:
+            if token == stop_token:
+                self.ended, self.status = True, Status.FINISHED
+                return
+            self.tokens.append(token)
+            if len(self.tokens) == self.max_tokens:
+                self.status = Status.FINISHED
+                return
+
+    def try_again(self) -> None:
+        """Say it once more, with other random numbers."""
+        self.num_tries += 1
+        self._forget()
+
+    def start_over(self) -> None:
+        """Say the same once more: what was decoded is lost."""
+        self.generator = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self.tokens, self.ended, self.status = [], False, Status.WAITING

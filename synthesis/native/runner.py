@@ -1,0 +1,209 @@
+"""The thread that owns the device: it admits, decodes, looks, speaks, and hands results to whoever waits for them.
+
+Imports no torch: it sees the decoder and the way from tokens to speech as two callables, so that fakes can test it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from synthesis.engine import Samples
+from synthesis.errors import EngineUnavailable, OutOfDeviceMemory, SynthesisError
+from synthesis.native.request import Request, Status
+from synthesis.native.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
+
+MIN_ROWS = 2  # what one request with guidance needs
+MAX_TRIES = 3  # for a text of which the model says nothing at all
+
+
+class Decoder(Protocol):
+    """See `synthesis.native.decoder`. Raises OutOfDeviceMemory."""
+
+    def warm_up(self) -> bool: ...
+
+    def admit(self, requests: list[Request]) -> list[tuple[Request, list[int]]]: ...
+
+    def decode(self, num_steps: int) -> list[tuple[Request, list[int]]]: ...
+
+    def remove(self, request: Request) -> None: ...
+
+
+Speak = Callable[[Sequence[Request]], list[Samples]]
+
+
+class Runner:
+    """Submit from any thread; each request's `speech` is its result.
+
+    new_decoder: makes a decoder with so many rows. speak: the speech of finished requests, together. steps_per_look:
+    steps between two looks at what was sampled; a look waits for the device, a step after a request's end is wasted.
+    max_spoken: how many are spoken together, while nobody decodes.
+    """
+
+    def __init__(
+        self,
+        new_decoder: Callable[[int], Decoder],
+        speak: Speak,
+        *,
+        num_rows: int,
+        steps_per_look: int = 1,
+        max_spoken: int = 1,
+    ) -> None:
+        self._new_decoder, self._speak = new_decoder, speak
+        self._steps_per_look, self._max_spoken = steps_per_look, max_spoken
+        self._scheduler = Scheduler(num_rows)
+        self._decoder: Decoder | None = new_decoder(num_rows)
+        self._unspoken: list[Request] = []
+        self._may_shrink = True
+        self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._closed = False
+        self._gate = threading.Lock()  # between those who give orders and the end of the thread that follows them
+        self._thread = threading.Thread(target=self._run, name="native-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Have requests spoken; those of one utterance are admitted in order. EngineUnavailable once it is closed."""
+        self._order(lambda: self._add(requests))
+
+    def cancel(self, requests: Sequence[Request]) -> None:
+        """Forget requests: their rows are free after the steps in progress, what is not spoken yet never will be."""
+        with contextlib.suppress(EngineUnavailable):
+            self._order(lambda: self._cancel(requests))
+
+    def close(self) -> None:
+        """End the thread; what is not spoken yet is cancelled."""
+        with contextlib.suppress(EngineUnavailable):
+            self._order(self._end)
+        self._thread.join()
+
+    def _order(self, order: Callable[[], None]) -> None:
+        with self._gate:
+            if self._closed:
+                raise EngineUnavailable("the engine has stopped; nothing can be spoken; start the worker anew")
+            self._orders.put(order)
+
+    def _run(self) -> None:
+        try:
+            busy = True
+            while not self._closed:
+                self._follow_orders(wait=not busy)
+                busy = self._turn()
+        finally:
+            with self._gate:
+                self._closed = True
+            while not self._orders.empty():
+                self._orders.get()()
+            self._cancel(self._pending())
+
+    def _follow_orders(self, wait: bool) -> None:
+        """All that was ordered since the last turn."""
+        if wait:
+            self._orders.get()()
+        while not self._orders.empty():
+            self._orders.get()()
+
+    def _turn(self) -> bool:
+        """Do what is next; False when there is nothing."""
+        try:
+            busy = self._do_next()
+        except OutOfDeviceMemory as error:
+            self._shrink(error)
+        except Exception as error:  # a thread has no caller: it is for those who wait to handle
+            logger.exception("the device thread failed; what was being spoken is lost")
+            self._start_anew(self._scheduler.num_rows, error)
+        else:
+            self._may_shrink = True
+            return busy
+        return True
+
+    def _do_next(self) -> bool:
+        """Speak what is finished, else admit who is waiting, else decode for a while, else prepare for better times."""
+        assert self._decoder is not None
+        if self._unspoken:
+            self._speak_finished()
+        elif admitted := self._scheduler.admit():
+            self._look(self._decoder.admit(admitted))
+        elif self._scheduler.running:
+            self._look(self._decoder.decode(self._steps_per_look))
+        else:
+            return self._decoder.warm_up()
+        return True
+
+    def _look(self, decoded: list[tuple[Request, list[int]]]) -> None:
+        assert self._decoder is not None
+        for request in self._scheduler.take(decoded):
+            self._decoder.remove(request)
+            if not request.is_silent:
+                self._unspoken.append(request)
+            elif request.num_tries < MAX_TRIES:
+                request.try_again()
+                self._scheduler.add(request)
+            else:
+                request.speech.set_exception(_said_nothing())
+
+    def _speak_finished(self) -> None:
+        batch = self._unspoken[: self._max_spoken]
+        for request, samples in zip(batch, self._speak(batch), strict=True):
+            request.speech.set_result(samples)
+        del self._unspoken[: len(batch)]
+
+    def _shrink(self, error: OutOfDeviceMemory) -> None:
+        """Half the rows and another try; the error to everyone when that was tried last, or there are too few."""
+        num_rows = self._scheduler.num_rows
+        if not self._may_shrink or num_rows < 2 * MIN_ROWS:
+            self._start_anew(num_rows, error)
+            return
+        logger.warning("out of memory with %d rows; going on with half of them", num_rows)
+        self._start_anew(num_rows // 2, None)
+        self._may_shrink = False
+
+    def _start_anew(self, num_rows: int, error: Exception | None) -> None:
+        """A new decoder, as the old one's state is lost. With an error everyone gets it, else everyone starts over."""
+        unspoken, decoding = self._unspoken, [*self._scheduler.running, *self._scheduler.waiting]
+        self._decoder = None  # before there is a new one: there is no memory for both
+        self._scheduler, self._unspoken = Scheduler(num_rows), []
+        if error:
+            for request in (*unspoken, *decoding):
+                request.speech.set_exception(error)
+        else:
+            self._unspoken = unspoken
+            for request in decoding:
+                request.start_over()
+                self._scheduler.add(request)
+        self._decoder = self._new_decoder(num_rows)
+
+    def _add(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            self._scheduler.add(request)
+
+    def _cancel(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            if request.speech.done():
+                continue
+            if request in self._unspoken:
+                self._unspoken.remove(request)
+            else:
+                self._scheduler.remove(request)
+                if request.status is Status.RUNNING and self._decoder is not None:
+                    self._decoder.remove(request)
+            request.status = Status.CANCELLED
+            request.speech.cancel()
+
+    def _pending(self) -> list[Request]:
+        return [*self._unspoken, *self._scheduler.running, *self._scheduler.waiting]
+
+    def _end(self) -> None:
+        self._closed = True
+
+
+def _said_nothing() -> SynthesisError:
+    return SynthesisError(
+        f"the model said nothing in {MAX_TRIES} tries; allowed is any text it can say; use another seed or a longer "
+        "text"
+    )
