@@ -74,7 +74,6 @@ class ChatterboxEngine(Engine):
         self._max_speech_tokens = max_speech_tokens
         self._max_segment_chars = max_segment_chars
         self._cache = ConditionalsCache(cache_bytes)
-        self._builtin = chatterbox.builtin()
 
     @classmethod
     def load(
@@ -94,11 +93,11 @@ class ChatterboxEngine(Engine):
         return self._cache.get(reference.digest, lambda: self._load_or_compute(reference, saved))
 
     def builtin(self) -> Conditionals:
-        if self._builtin is None:
+        if self._chatterbox.builtin is None:
             raise NoBuiltinVoice(
                 "these weights bring no built-in voice; allowed is a voice of the library or reference audio; name one"
             )
-        return self._builtin
+        return self._chatterbox.builtin
 
     def num_segments(self, text: str) -> int:
         return len(self._segments(text))

@@ -12,18 +12,20 @@ from __future__ import annotations
 import functools
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from safetensors import SafetensorError
 from torch import Tensor
 
 from synthesis.chatterbox_device import translated_errors
-from synthesis.conditionals import SPEECH_VOCABULARY, ChatterboxConditionals
+from synthesis.conditionals import SPEECH_VOCABULARY, ChatterboxConditionals, ConditionalsError
 from synthesis.engine import SAMPLE_RATE_HZ, Samples
 from synthesis.errors import Cancelled, EngineUnavailable, WeightsNotFound
 from synthesis.options import SynthesisOptions
@@ -42,6 +44,7 @@ class ChatterboxModel:
 
     def __init__(self, upstream: ChatterboxTTS) -> None:
         self._upstream = upstream
+        self.builtin = self._builtin()  # the voice that came with the weights, if one did
 
     @classmethod
     def load(cls, directory: Path, device: str) -> ChatterboxModel:
@@ -51,19 +54,21 @@ class ChatterboxModel:
         try:
             with translated_errors():
                 return cls(chatterbox_tts.from_local(directory, device))
-        except (RuntimeError, KeyError) as error:
+        except (RuntimeError, LookupError, TypeError, OSError, SafetensorError, UnpicklingError) as error:
             if isinstance(error, RuntimeError) and "state_dict" not in str(error):
-                raise
+                raise  # the device's, not the weights'
             raise WeightsNotFound(
                 f"the weights in {directory} are not those of chatterbox's base model; set MODEL_DIR to a folder that "
                 "holds them, or fetch them: python builder/fetch_weights.py --model base --to DIR"
             ) from error
 
-    def builtin(self) -> ChatterboxConditionals | None:
-        """The voice that came with the weights (`conds.pt`, which upstream reads with weights_only), if one did."""
-        if self._upstream.conds is None:
+    def _builtin(self) -> ChatterboxConditionals | None:
+        conds = self._upstream.conds  # of conds.pt, which upstream reads with weights_only
+        try:
+            return None if conds is None else self._as_value(conds.t3, conds.gen)
+        except ConditionalsError as error:
+            logger.warning("the built-in voice, conds.pt, cannot be used: %s", error)
             return None
-        return self._as_value(self._upstream.conds.t3, self._upstream.conds.gen)
 
     @torch.inference_mode()
     def conditionals(self, samples: Samples) -> ChatterboxConditionals:
@@ -82,16 +87,8 @@ class ChatterboxModel:
         t3 = T3Cond(speaker_emb=speaker.mean(dim=0, keepdim=True), cond_prompt_speech_tokens=tokens)
         return self._as_value(t3, gen)
 
-    def _as_value(self, t3: T3Cond, gen: dict[str, Tensor]) -> ChatterboxConditionals:
-        tensors = {
-            "speaker_emb": t3.speaker_emb,
-            "cond_prompt_speech_tokens": t3.cond_prompt_speech_tokens,
-            "prompt_token": gen["prompt_token"],
-            "prompt_token_len": gen["prompt_token_len"],
-            "prompt_feat": gen["prompt_feat"],
-            "embedding": gen["embedding"],
-        }
-        return ChatterboxConditionals(**{name: tensor.to(self._upstream.device) for name, tensor in tensors.items()})
+    def _as_value(self, t3: T3Cond, gen: Mapping[str, Tensor]) -> ChatterboxConditionals:
+        return ChatterboxConditionals.of({**vars(t3), **gen}, self._upstream.device)
 
     @contextmanager
     def interruptible(self, cancelled: Callable[[], bool]) -> Iterator[None]:
@@ -179,8 +176,8 @@ class ChatterboxModel:
 
 
 def _import_upstream() -> type[ChatterboxTTS]:
-    for noise in ("pkg_resources is deprecated", "`LoRACompatibleLinear` is deprecated"):
-        warnings.filterwarnings("ignore", message=noise)
+    for deprecated in ("pkg_resources", "`LoRACompatibleLinear`", r"`torch\.backends\.cuda\.sdp_kernel\(\)`"):
+        warnings.filterwarnings("ignore", message=f"{deprecated} is deprecated")
     try:
         import perth
         from chatterbox.tts import ChatterboxTTS

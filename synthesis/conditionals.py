@@ -66,15 +66,20 @@ class ChatterboxConditionals(Conditionals):
     def num_bytes(self) -> int:
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors().values())
 
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor], device: str) -> ChatterboxConditionals:
+        """From tensors by name, brought to the device and to the dtypes of `_LAYOUT`."""
+        return cls(**{name: tensors[name].to(device, dtype) for name, (_, dtype) in _LAYOUT.items()})
+
     def to_bytes(self, revision: str, audio_digest: str) -> bytes:
         """As safetensors, marked with the weights and the audio they were computed with."""
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors().items()}
-        return bytes(save(tensors, metadata=_marks(revision, audio_digest)))
+        return bytes(save(tensors, metadata=_mark(revision, audio_digest)))
 
     @classmethod
     def from_bytes(cls, blob: bytes, revision: str, audio_digest: str, device: str) -> ChatterboxConditionals:
         """The reverse of `to_bytes`. Raises ConditionalsError for anything but that voice's, of those weights."""
-        if _metadata(blob) != _marks(revision, audio_digest):
+        if _metadata(blob) != _mark(revision, audio_digest):
             raise ConditionalsError("they were saved for other weights or other audio")
         try:
             tensors = load(blob)
@@ -100,8 +105,9 @@ def _check(name: str, tensor: Tensor) -> None:
         raise ConditionalsError(f"{name} holds values that are not finite")
 
 
-def _marks(revision: str, audio_digest: str) -> dict[str, str]:
-    return {"format": FORMAT, "revision": revision, "audio": audio_digest}
+def _mark(revision: str, audio_digest: str) -> dict[str, str]:
+    # One entry: safetensors writes several in random order, and the same voice should be the same bytes.
+    return {"computed_from": f"{FORMAT} weights:{revision} audio:{audio_digest}"}
 
 
 def _metadata(blob: bytes) -> Any:

@@ -77,8 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._headers(name, 206 if hub.honours_ranges else 200, len(content) - start, start)
         end = hub.breaks_at.pop(name, None) if hub.breaks_once else hub.breaks_at.get(name)
         sent = content[start:end]
-        self.wfile.write(sent)
         hub.num_bytes_sent[name] = hub.num_bytes_sent.get(name, 0) + len(sent)
+        self.wfile.write(sent)
         self.close_connection = end is not None
 
     def _name(self) -> str | None:

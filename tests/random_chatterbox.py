@@ -44,7 +44,8 @@ def expect_few_layers() -> None:
 
 @functools.cache
 def engine() -> ChatterboxEngine:
-    torch.set_num_threads(2)
+    # One: threads that wait for each other spin, and on a machine with other work that takes ten times the time.
+    torch.set_num_threads(1)
     expect_few_layers()
     return ChatterboxEngine.load(weights_folder(), device="cpu", max_speech_tokens=MAX_SPEECH_TOKENS)
 

@@ -19,7 +19,7 @@ from synthesis.conditionals import ChatterboxConditionals, ConditionalsError
 from synthesis.conditionals_cache import ConditionalsCache
 from synthesis.engine import Conditionals
 
-MARKS = {"format": "chatterbox-conditionals-1", "revision": "r1", "audio": "a1"}
+MARK = {"computed_from": "chatterbox-conditionals-1 weights:r1 audio:a1"}
 
 
 def tensors(num_tokens: int = 30, num_frames: int | None = None) -> dict[str, Tensor]:
@@ -35,7 +35,7 @@ def tensors(num_tokens: int = 30, num_frames: int | None = None) -> dict[str, Te
 
 
 def blob_with(**changes: Tensor) -> bytes:
-    return save({**tensors(), **changes}, metadata=MARKS)
+    return save({**tensors(), **changes}, metadata=MARK)
 
 
 # The value and its bytes
@@ -55,10 +55,11 @@ def test_size_is_that_of_the_tensors() -> None:
     assert ChatterboxConditionals(**tensors()).num_bytes == 4 * (256 + 60 * 80 + 192) + 8 * (25 + 30 + 1)
 
 
-def test_bytes_are_plain_safetensors() -> None:
+def test_bytes_are_plain_safetensors_and_always_the_same() -> None:
     blob = ChatterboxConditionals(**tensors()).to_bytes("r1", "a1")
+    assert {ChatterboxConditionals(**tensors()).to_bytes("r1", "a1") for _ in range(20)} == {blob}
     length = int.from_bytes(blob[:8], "little")
-    assert json.loads(blob[8 : 8 + length])["__metadata__"] == MARKS
+    assert json.loads(blob[8 : 8 + length])["__metadata__"] == MARK
     assert load(blob).keys() == tensors().keys()
 
 
@@ -89,7 +90,7 @@ def test_what_no_model_computes_is_refused(changes: dict[str, Tensor]) -> None:
 def test_a_missing_tensor_is_refused() -> None:
     incomplete = {name: tensor for name, tensor in tensors().items() if name != "embedding"}
     with pytest.raises(ConditionalsError):
-        ChatterboxConditionals.from_bytes(save(incomplete, metadata=MARKS), "r1", "a1", "cpu")
+        ChatterboxConditionals.from_bytes(save(incomplete, metadata=MARK), "r1", "a1", "cpu")
 
 
 @pytest.mark.parametrize(("revision", "digest"), [("r2", "a1"), ("r1", "a2")])
@@ -98,11 +99,10 @@ def test_those_of_other_weights_or_audio_are_refused(revision: str, digest: str)
         ChatterboxConditionals.from_bytes(blob_with(), revision, digest, "cpu")
 
 
-@pytest.mark.parametrize("mark", ["format", "revision", "audio"])
-def test_unmarked_ones_are_refused(mark: str) -> None:
-    marks = {name: value for name, value in MARKS.items() if name != mark}
+@pytest.mark.parametrize("metadata", [None, {}, {"computed_from": "chatterbox-conditionals-0 weights:r1 audio:a1"}])
+def test_unmarked_ones_are_refused(metadata: dict[str, str] | None) -> None:
     with pytest.raises(ConditionalsError):
-        ChatterboxConditionals.from_bytes(save(tensors(), metadata=marks), "r1", "a1", "cpu")
+        ChatterboxConditionals.from_bytes(save(tensors(), metadata=metadata), "r1", "a1", "cpu")
 
 
 def test_every_truncation_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -174,10 +175,17 @@ def test_fetchable_tells_whether_the_hub_answers(hub: HubServer) -> None:
     assert not fetchable(PINNED, "http://127.0.0.1:1")
 
 
-def run_script(*arguments: str, endpoint: str) -> subprocess.CompletedProcess[str]:
-    """builder/fetch_weights.py as the image build runs it: nothing of ours installed, another working directory."""
+# All that the image has at this step, so that other changes of the code do not fetch the weights again.
+NEEDED = ["builder/fetch_weights.py", "synthesis/errors.py", "synthesis/weights.py", "synthesis/weights_hub.py"]
+
+
+def run_script(folder: Path, *arguments: str, endpoint: str) -> subprocess.CompletedProcess[str]:
+    """builder/fetch_weights.py as the image build runs it, into folder/models."""
+    for name in NEEDED:
+        (folder / "app" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / "app" / name)
     return subprocess.run(
-        [sys.executable, ROOT / "builder/fetch_weights.py", *arguments],
+        [sys.executable, folder / "app/builder/fetch_weights.py", "--to", folder / "models", *arguments],
         cwd="/",
         env={**os.environ, "HF_ENDPOINT": endpoint, "PYTHONPATH": ""},
         capture_output=True,
@@ -189,11 +197,11 @@ def run_script(*arguments: str, endpoint: str) -> subprocess.CompletedProcess[st
 def test_the_script_refuses_a_hub_that_sends_something_else(tmp_path: Path) -> None:
     pinned = MODELS["base"]
     with HubServer({file.name: b"not it" for file in pinned.files}, repo_id=pinned.repo_id) as hub:
-        ran = run_script("--to", str(tmp_path), "--revision", hub_server.COMMIT, endpoint=hub.endpoint)
+        ran = run_script(tmp_path, "--revision", hub_server.COMMIT, endpoint=hub.endpoint)
         assert ran.returncode == 1
         assert ran.stdout.startswith("weights: ResembleAI/chatterbox at 0123")
         assert "ve.safetensors is damaged" in ran.stdout
-    unreachable = run_script("--to", str(tmp_path / "other"), endpoint="http://127.0.0.1:1")
+    unreachable = run_script(tmp_path, endpoint="http://127.0.0.1:1")
     assert unreachable.returncode == 1
     assert unreachable.stderr.strip().splitlines()[-1].startswith("weights: ve.safetensors of ResembleAI/chatterbox")
     assert "Traceback" not in unreachable.stderr
@@ -207,9 +215,8 @@ def test_the_script_fetches_a_complete_set(tmp_path: Path) -> None:
     tensors = save({"weight": torch.arange(1000.0)})
     content = dict.fromkeys(("ve.safetensors", "t3_cfg.safetensors", "s3gen.safetensors"), tensors)
     content |= {"tokenizer.json": b"{}", "conds.pt": (tmp_path / "conds.pt").read_bytes()}
-    to = tmp_path / "models"
     with HubServer(content, repo_id="ResembleAI/chatterbox") as hub:
-        ran = run_script("--to", str(to), "--revision", hub_server.COMMIT, endpoint=hub.endpoint)
+        ran = run_script(tmp_path, "--revision", hub_server.COMMIT, endpoint=hub.endpoint)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.endswith("complete\n")
-    assert missing_files(MODELS["base"], to) == []
+    assert missing_files(MODELS["base"], tmp_path / "models") == []
