@@ -55,8 +55,11 @@ def worker(s3_server: S3Server, tmp_path: Path) -> Iterator[Workers]:
 
 
 @pytest.fixture
-def moto_worker(moto: S3Server, tmp_path: Path) -> Workers:
-    return Workers(moto.new_bucket(), tmp_path / "workers")
+def moto_worker(moto: S3Server, tmp_path: Path) -> Iterator[Workers]:
+    workers = Workers(moto.new_bucket(), tmp_path / "workers")
+    yield workers
+    for library in workers.libraries:
+        library.close()
 
 
 def spent(library: MirroredLibrary, before: Counter[str]) -> Counter[str]:

@@ -32,11 +32,18 @@ class Setting:
         self.proxy, self.bucket = proxy, bucket
         self.library = MirroredLibrary(S3Store(proxied), DiskCache(folder / "a", 100_000_000))
         self.folder = folder
+        self.others: list[MirroredLibrary] = []
         self.library.register(speech(9), 24_000, "Earlier")  # probed, and names known to be claimed
         self.library.fold_thread.close()
 
     def elsewhere(self) -> MirroredLibrary:
-        return MirroredLibrary(S3Store(self.bucket), DiskCache(self.folder / "b", 100_000_000))
+        self.others.append(MirroredLibrary(S3Store(self.bucket), DiskCache(self.folder / "b", 100_000_000)))
+        return self.others[-1]
+
+    def close(self) -> None:
+        self.proxy.rule, self.proxy.partitioned = lambda request: None, False
+        for library in (self.library, *self.others):
+            library.close()
 
     def faults(self) -> list[str]:
         return list(Verification(S3Store(self.bucket), has_claims=True).faults())
@@ -46,13 +53,13 @@ class Setting:
 def setting(gateway: S3Server, tmp_path: Path) -> Iterator[Setting]:
     bucket = gateway.new_bucket()
     with Proxy(gateway.url) as proxy:
-        yield Setting(proxy, bucket, gateway.settings(bucket.bucket, endpoint_url=proxy.url), tmp_path)
+        setting = Setting(proxy, bucket, gateway.settings(bucket.bucket, endpoint_url=proxy.url), tmp_path)
+        yield setting
+        setting.close()
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize(
-    "fault", [Fault(lose_reply=True), Fault(fail_after=True), Fault(refuse=True)], ids=lambda f: repr(f)[6:-1]
-)
+@pytest.mark.parametrize("fault", ["lose_reply", "fail_after", "refuse"])
 def test_one_spoilt_exchange_is_made_good(setting: Setting, step: str, fault: str) -> None:
     """The store committed and the reply was lost, or came as a 500, or the request never arrived."""
     setting.proxy.once("PUT", step, Fault(**{fault: True}))
@@ -108,6 +115,27 @@ def test_a_partition_leaves_a_name_that_is_free_again(setting: Setting) -> None:
     sweep = Sweep(S3Store(setting.bucket), min_age_s=0)
     sweep.remove(sweep.debris())
     voice = setting.elsewhere().register(BOB, 24_000, "Alice")
+    assert setting.elsewhere().get(voice_name="Alice").voice_id == voice.voice_id
+
+
+@pytest.mark.parametrize("died_at", ["/embeddings/", "/pending/", "/metadata/"])
+def test_an_attempt_that_died_is_joined_by_the_same_recording_at_once(setting: Setting, died_at: str) -> None:
+    """Also where the id is a longer one, because the first was used by a voice that is deleted."""
+    library = setting.library
+    deleted = library.register(ALICE, 24_000, "Alice")
+    library.delete(deleted)
+    setting.proxy.rule = lambda request: (
+        Fault(refuse=True) if request.method in ("PUT", "DELETE") and died_at in request.path else None
+    )
+    give_back = setting.proxy.rule
+    setting.proxy.rule = lambda request: (
+        give_back(request) or (Fault(refuse=True) if request.method == "DELETE" and "/names/" in request.path else None)
+    )
+    with pytest.raises(StorageUnavailable):
+        library.register(ALICE, 24_000, "Alice")
+    voice = setting.elsewhere().register(ALICE, 24_000, "Alice")
+    assert voice.voice_id != deleted.voice_id
+    assert np.array_equal(setting.elsewhere().reference_audio(voice), ALICE)
     assert setting.elsewhere().get(voice_name="Alice").voice_id == voice.voice_id
 
 

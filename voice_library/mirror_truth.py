@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from generate_voice_embedding import parse_json_object
 from voice_library.errors import NameTaken, StorageUnavailable, VoiceNotFound
@@ -33,6 +34,7 @@ from voice_library.mirror_names import STALE_CLAIM_S, HeldClaim, Names, bears_na
 from voice_library.store import Store
 
 log = logging.getLogger(__name__)
+NUM_IDS_OF_TWINS = 8  # each but the first was used by a voice that is deleted, or is another's by chance
 MAX_ATTEMPTS = 5  # how often a race for one name or one voice may be lost to others that then went away
 
 
@@ -125,8 +127,8 @@ class Truth:
         held = self.names.read(new.name)
         holder = self._holder(new.name, held, unclaimed)
         if holder is None:
-            # A longer id of the same digest is a twin's, or our own earlier attempt's.
-            if held is not None and not held.claim.voice_id.startswith(fresh.voice_id):
+            # An id that this voice may get too is a twin's, or our own earlier attempt's.
+            if held is not None and held.claim.voice_id not in islice(new.candidates(), NUM_IDS_OF_TWINS):
                 self.names.refuse_if_under_way(held)
         elif new.is_same(*holder):
             return Added(*holder, is_new=False)
@@ -208,7 +210,7 @@ class Truth:
         try:
             self.remove(voice_id, self.find(voice_id) or {}, keep_claim=True)
         except StorageUnavailable:
-            log.warning("voice %s lost its name to a new one, but could not be removed yet; sweep removes it", voice_id)
+            log.warning("voice %s lost its name to a new one, but could not be deleted; delete it by its id", voice_id)
 
     # ------------------------------------------------------------ rename, remove
 
