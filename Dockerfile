@@ -38,7 +38,7 @@ USER 10001
 ENV VOICE_EMBEDDINGS_DIR=/data/voice_embeddings \
     HF_HOME=/data/huggingface
 
-# The worker's health is its fitness check (handler.py:become_ready), which RunPod's SDK runs before the first job; a
+# The worker's health is its fitness checks (worker/readiness.py), which RunPod's SDK runs before the first job; a
 # worker that fails it exits 1. There is no port to probe.
 HEALTHCHECK NONE
 

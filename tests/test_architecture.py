@@ -56,6 +56,11 @@ def test_a_room_imports_only_whom_it_may(room: str) -> None:
         assert not imported & NEVER[room], file
 
 
+def test_only_one_module_of_the_worker_knows_the_sdk() -> None:
+    knowing = {file.name for file in files_of("worker") if "runpod" in imports_of(file)}
+    assert knowing == {"runpod_loop.py"}
+
+
 def modules_after(statement: str) -> set[str]:
     """Modules loaded in a fresh interpreter after `statement`."""
     program = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
