@@ -1,0 +1,101 @@
+"""A folder of weights to a running engine: what is read when, in which dtype, how much of the device is taken.
+
+Only what speaks is read here; what listens to new voices is read when the first one comes (`reference.LazyListener`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from synthesis.chatterbox import MAX_SPEECH_TOKENS
+from synthesis.chatterbox_device import choose_device, translated_errors
+from synthesis.engine import Samples
+from synthesis.errors import WeightsNotFound
+from synthesis.native.checkpoint import decoder_dtype, read_tensors
+from synthesis.native.decoder import Decoder
+from synthesis.native.engine import MAX_LENGTH, MAX_STEPS_PER_LOOK, NativeEngine
+from synthesis.native.reference import LazyListener, Listener
+from synthesis.native.request import Request
+from synthesis.native.runner import Runner
+from synthesis.native.s3gen import TENSOR_PREFIXES, S3Gen, Utterance
+from synthesis.native.t3 import T3
+from synthesis.native.text_tokens import TextTokenizer
+from synthesis.native.voices import Voices, read_builtin_voice
+from synthesis.native.watermark import Watermarker
+from synthesis.weights import weights_revision
+
+_FORMAT = "native-1"  # changes when the same weights and seed give other samples than before
+
+_ROWS_ON_THE_CPU = 16  # eight requests with guidance; more decode no faster together
+_MAX_ROWS_ON_CUDA = 64
+_SHARE_FOR_ROWS = 0.5  # of the memory that weights leave; S3Gen works in the rest
+_SPOKEN_TOGETHER_ON_CUDA = 8
+
+
+def load_native_engine(
+    directory: Path,
+    *,
+    model: str = "base",
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+    max_speech_tokens: int = MAX_SPEECH_TOKENS,
+) -> NativeEngine:
+    """The base model in directory, on the device asked for or the best one there is.
+
+    dtype: what the heavy parts compute in; None is bfloat16 on CUDA, float32 elsewhere. Raises EngineUnavailable when
+    the device or the watermark is missing, WeightsNotFound when the weights do not fit, OutOfDeviceMemory.
+    """
+    device = choose_device(device)
+    dtype = dtype or decoder_dtype(device)
+    with translated_errors():
+        try:
+            t3 = T3.load(directory / "t3_cfg.safetensors", device=device, dtype=dtype, max_length=MAX_LENGTH)
+            s3gen = S3Gen(read_tensors(directory / "s3gen.safetensors", device=device, prefixes=TENSOR_PREFIXES), dtype)
+        except KeyError as error:
+            raise WeightsNotFound(
+                f"the weights in {directory} lack {error}; set MODEL_DIR to a folder with those of chatterbox's base "
+                "model, or fetch it: python builder/fetch_weights.py --model base --to DIR"
+            ) from error
+        runner = _start(t3, s3gen, device)
+    listener = LazyListener(
+        lambda: Listener.load(directory / "s3gen.safetensors", directory / "ve.safetensors", device)
+    )
+    revision = weights_revision(model, directory)
+    return NativeEngine(
+        runner=runner,
+        tokenizer=TextTokenizer(directory / "tokenizer.json"),
+        voices=Voices(listener.conditionals, model=model, revision=revision, device=device),
+        builtin=read_builtin_voice(directory / "conds.pt", device),
+        watermark=Watermarker.load().mark,
+        model=model,
+        device=device,
+        revision=f"{revision[:16]}-{_FORMAT}-{str(dtype).removeprefix('torch.')}",
+        max_speech_tokens=max_speech_tokens,
+    )
+
+
+def _start(t3: T3, s3gen: S3Gen, device: str) -> Runner:
+    on_cuda = device == "cuda"
+    return Runner(
+        lambda num_rows: Decoder(t3, num_rows=num_rows, use_graphs=on_cuda),
+        lambda requests: _speak(s3gen, requests),
+        num_rows=_rows_that_fit(t3) if on_cuda else _ROWS_ON_THE_CPU,
+        # Looking costs the CPU nothing, and a generator that never drew too much goes on to S3Gen as upstream's does.
+        steps_per_look=MAX_STEPS_PER_LOOK if on_cuda else 1,
+        max_spoken=_SPOKEN_TOGETHER_ON_CUDA if on_cuda else 1,
+    )
+
+
+def _speak(s3gen: S3Gen, requests: Sequence[Request]) -> list[Samples]:
+    with translated_errors():
+        return s3gen.decode(
+            [Utterance(request.voice, torch.tensor(request.tokens), request.generator) for request in requests]
+        )
+
+
+def _rows_that_fit(t3: T3) -> int:
+    free, _ = torch.cuda.mem_get_info()
+    return max(2, min(_MAX_ROWS_ON_CUDA, int(free * _SHARE_FOR_ROWS) // t3.row_bytes))

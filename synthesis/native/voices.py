@@ -1,0 +1,76 @@
+"""Conditionals of a voice: from memory, from where the caller saves them, or computed.
+
+What is saved is what the chatterbox engine saves, under the same keys: each reads the other's. Knows nothing of how
+conditionals are computed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from synthesis.chatterbox import CACHE_BYTES, _check_usable
+from synthesis.chatterbox_device import translated_errors
+from synthesis.conditionals import ChatterboxConditionals, ConditionalsError
+from synthesis.conditionals_cache import ConditionalsCache
+from synthesis.engine import Conditionals, ReferenceAudio, Samples, SavedConditionals
+from synthesis.errors import UnusableReference
+
+logger = logging.getLogger(__name__)
+
+Listen = Callable[[Samples], ChatterboxConditionals]
+
+
+class Voices:
+    """listen: computes conditionals of a clip; revision: what the weights are, as `weights_revision` says it."""
+
+    def __init__(
+        self, listen: Listen, *, model: str, revision: str, device: str, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        self._listen = listen
+        self._model, self._revision, self._device = model, revision, device
+        self._cache = ConditionalsCache(cache_bytes)
+
+    def prepare(self, reference: ReferenceAudio, saved: SavedConditionals | None = None) -> Conditionals:
+        """Raises UnusableReference for a clip that is too short, silent or not finite; OutOfDeviceMemory."""
+        return self._cache.get(reference.digest, lambda: self._load_or_compute(reference, saved))
+
+    def _load_or_compute(self, reference: ReferenceAudio, saved: SavedConditionals | None) -> ChatterboxConditionals:
+        key = f"chatterbox-{self._model}-{self._revision[:16]}-{reference.digest[:16]}"  # both again in full inside
+        blob = saved.read(key) if saved else None
+        if blob is not None:
+            try:
+                return ChatterboxConditionals.from_bytes(blob, self._revision, reference.digest, self._device)
+            except ConditionalsError as error:
+                logger.warning("saved conditionals %s are computed anew: %s", key, error)
+        conditionals = self._compute(reference)
+        if saved:
+            try:
+                saved.write(key, conditionals.to_bytes(self._revision, reference.digest))
+            except OSError as error:  # only the next worker's time is lost
+                logger.warning("conditionals %s could not be saved: %s", key, error)
+        return conditionals
+
+    def _compute(self, reference: ReferenceAudio) -> ChatterboxConditionals:
+        _check_usable(reference.samples)
+        try:
+            with translated_errors():
+                return self._listen(reference.samples)
+        except ConditionalsError as error:
+            raise UnusableReference(
+                f"the reference audio gives no usable voice: {error}; record another clip"
+            ) from error
+
+
+def read_builtin_voice(path: Path, device: str) -> ChatterboxConditionals | None:
+    """The voice that came with the weights: conds.pt, as upstream writes it, read without running its pickle's code;
+    None where there is none."""
+    if not path.is_file():
+        return None
+    stored = torch.load(path, map_location=device, weights_only=True)
+    tensors = {**stored["t3"], **stored["gen"]}
+    names = ChatterboxConditionals.__dataclass_fields__
+    return ChatterboxConditionals(**{name: tensors[name] for name in names})

@@ -1,0 +1,181 @@
+"""The fast engine against the chatterbox engine, both on the same random weights and the CPU."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the light set has no model")
+pytest.importorskip("chatterbox", reason="the light set has no model")
+
+import random_chatterbox
+import torch
+from random_chatterbox import reference
+from safetensors.torch import save_file
+from t3_oracle import random_voice
+
+from synthesis import SAMPLE_RATE_HZ, Samples, SynthesisOptions
+from synthesis.conditionals import ChatterboxConditionals
+from synthesis.errors import Cancelled, EmptyText, EngineUnavailable, InvalidOption, NoBuiltinVoice, WeightsNotFound
+from synthesis.native.engine import NativeEngine, segment_seed
+from synthesis.native.loading import load_native_engine
+from synthesis.text import pause_after_s
+
+TEXT = "Hello world, this is a test."
+MAX_SPEECH_TOKENS = random_chatterbox.MAX_SPEECH_TOKENS
+FEW_TOKENS = 4  # where only who says what matters
+CLIP = reference(150)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[NativeEngine]:
+    torch.set_num_threads(2)
+    loaded = load_native_engine(random_chatterbox.weights_folder(), device="cpu", max_speech_tokens=MAX_SPEECH_TOKENS)
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture
+def brief(engine: NativeEngine) -> Iterator[NativeEngine]:
+    """Says very little."""
+    usual, engine._max_speech_tokens = engine._max_speech_tokens, FEW_TOKENS
+    yield engine
+    engine._max_speech_tokens = usual
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        SynthesisOptions(seed=3),
+        SynthesisOptions(seed=4, cfg_weight=0.0, top_p=0.9, exaggeration=0.8, temperature=1.0),
+    ],
+)
+def test_audio_is_upstreams(engine: NativeEngine, options: SynthesisOptions) -> None:
+    upstream = random_chatterbox.engine()
+    theirs = upstream.synthesize(TEXT, upstream.builtin(), options)
+    ours = engine.synthesize(TEXT, engine.builtin(), options)
+    assert len(theirs) > SAMPLE_RATE_HZ / 2
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    assert np.abs(theirs).max() > 0.01
+
+
+def test_conditionals_are_upstreams_and_each_engine_reads_what_the_other_saved(engine: NativeEngine) -> None:
+    upstream = random_chatterbox.engine()
+    saved = Saved()
+    theirs = upstream._compute(CLIP)
+    ours = engine.prepare(CLIP, saved)
+    assert isinstance(ours, ChatterboxConditionals)
+    for name, tensor in theirs.tensors().items():
+        torch.testing.assert_close(ours.tensors()[name], tensor, rtol=0, atol=1e-5)
+    assert engine.prepare(CLIP, saved) is ours, "kept in memory"
+    read = upstream._load_or_compute(CLIP, saved)
+    assert saved.num_reads == 2
+    assert all(torch.equal(read.tensors()[name], tensor) for name, tensor in ours.tensors().items())
+
+
+class Saved:
+    """Conditionals that outlive an engine."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+        self.num_reads = 0
+
+    def read(self, key: str) -> bytes | None:
+        self.num_reads += 1
+        return self.blobs.get(key)
+
+    def write(self, key: str, blob: bytes) -> None:
+        assert key not in self.blobs
+        self.blobs[key] = blob
+
+
+LONG_TEXT = "This is the first sentence of a text. Here is another one, of its own! And so it all ends."
+
+
+def test_segments_decode_together_each_as_it_would_alone(brief: NativeEngine) -> None:
+    brief._max_segment_chars, usual = 40, brief._max_segment_chars
+    try:
+        segments = brief._segments(LONG_TEXT)
+        assert len(segments) == brief.num_segments(LONG_TEXT) == 3
+        chunks = list(brief.stream(LONG_TEXT, brief.builtin(), SynthesisOptions(seed=9)))
+    finally:
+        brief._max_segment_chars = usual
+    assert segment_seed(9, 0) == 9
+    for index, (segment, chunk) in enumerate(zip(segments, chunks, strict=True)):
+        alone = brief.synthesize(segment, brief.builtin(), SynthesisOptions(seed=segment_seed(9, index)))
+        pause = round(pause_after_s(segment) * SAMPLE_RATE_HZ) if index < 2 else 0
+        assert len(chunk) == len(alone) + pause
+        np.testing.assert_allclose(chunk[: len(alone)], alone, rtol=0, atol=1e-5)
+        assert not chunk[len(alone) :].any()
+
+
+def test_threads_with_different_voices_do_not_mix(brief: NativeEngine) -> None:
+    voices = [random_voice(seed, num_prompt_tokens=20 + seed) for seed in range(3)]
+    alone = [brief.synthesize(TEXT, voice, SynthesisOptions(seed=1)) for voice in voices]
+    together: dict[int, Samples] = {}
+
+    def speak(index: int) -> None:
+        together[index] = brief.synthesize(TEXT, voices[index], SynthesisOptions(seed=1))
+
+    threads = [threading.Thread(target=speak, args=(index,)) for index in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, expected in enumerate(alone):
+        np.testing.assert_allclose(together[index], expected, rtol=0, atol=1e-5)
+    assert len({samples.tobytes() for samples in alone}) == 3
+
+
+def test_cancelling_and_leaving_early_free_the_device(engine: NativeEngine) -> None:
+    def wants_no_more() -> bool:
+        return True
+
+    with pytest.raises(Cancelled):
+        next(engine.stream(TEXT, engine.builtin(), SynthesisOptions(), wants_no_more))
+    usual, engine._max_segment_chars = engine._max_segment_chars, 30
+    try:
+        chunks = engine.stream(LONG_TEXT * 3, engine.builtin(), SynthesisOptions())
+        next(chunks)
+        chunks.close()  # type: ignore[attr-defined]
+    finally:
+        engine._max_segment_chars = usual
+    done = threading.Event()
+    engine._runner._order(done.set)
+    assert done.wait(60)
+    assert engine._runner._scheduler.is_idle
+
+
+def test_what_cannot_be_spoken_is_refused_at_once(engine: NativeEngine) -> None:
+    with pytest.raises(InvalidOption, match="speaks only 'en'"):
+        engine.stream(TEXT, engine.builtin(), SynthesisOptions(language="fr"))
+    with pytest.raises(EmptyText):
+        engine.stream("...", engine.builtin(), SynthesisOptions())
+    with pytest.raises(TypeError, match="another engine's conditionals"):
+        engine.stream(TEXT, object(), SynthesisOptions())  # type: ignore[arg-type]
+
+
+def linked(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).symlink_to(random_chatterbox.weights_folder() / name)
+    return folder
+
+
+def test_weights_without_a_voice_and_an_engine_that_was_closed(tmp_path: Path) -> None:
+    folder = linked(tmp_path, "t3_cfg.safetensors", "s3gen.safetensors", "ve.safetensors", "tokenizer.json")
+    loaded = load_native_engine(folder, device="cpu")
+    with pytest.raises(NoBuiltinVoice):
+        loaded.builtin()
+    loaded.close()
+    with pytest.raises(EngineUnavailable, match="has stopped"):
+        next(loaded.stream(TEXT, random_voice(1), SynthesisOptions()))
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    save_file({"some.weight": torch.zeros(1)}, tmp_path / "t3_cfg.safetensors")
+    with pytest.raises(WeightsNotFound, match="lack"):
+        load_native_engine(tmp_path, device="cpu")
