@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     loop = Loop(worker, on_platform=not local)
     if local:
         try:
-            for check in readiness.checks(worker):
+            for check in readiness.checks(worker, for_one_job="--rp_serve_api" not in arguments):
                 check()
         except (SettingsError, SynthesisError, LibraryError) as error:
             print(describe(error), file=sys.stderr)

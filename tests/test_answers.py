@@ -286,3 +286,13 @@ def test_whatever_happens_is_one_of_the_contracts_errors(
     tmp_path: Path, failure: BaseException | None, code: str
 ) -> None:
     assert refusal(make_worker(tmp_path, OddEngine(failure)), text="Hello.").startswith(f"{code}: ")
+
+
+def test_an_answer_of_many_voices_stays_below_the_cap(tmp_path: Path, espeak: EspeakEngine) -> None:
+    worker = make_worker(tmp_path, espeak, cap=1)
+    for number in range(60):
+        worker.library.register(
+            np.sin(np.arange(24_000) / (10 + number)).astype(np.float32), 24_000, f"V{number}", description="x" * 2000
+        )
+    assert refusal(worker, type="list_voices").startswith("TOO_LARGE: the answer has 0.1 MB")
+    assert len(ask(worker, type="list_voices", page_size=20)["voices"]) == 20

@@ -60,6 +60,7 @@ def upload() -> str:
 GOOD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "synthesize": ({"type": "synthesize", "text": "Hello.", "voice_name": "Resident"}, "'engine': 'espeak'"),
     "built-in voice": ({"text": "Hello."}, "'voice_id': None"),
+    "stream": ({"text": "Hello.", "stream": True}, "'num_chunks': 2"),
     "register_voice": ({"type": "register_voice", "voice_name": "New", "reference_audio": upload()}, "'duration': 2.5"),
     "list_voices": ({"type": "list_voices"}, "'total': 2"),
     "get_voice": ({"type": "get_voice", "voice_name": "other"}, "'speaker_name': 'Other'"),
@@ -199,6 +200,8 @@ def test_the_local_api_registers_speaks_and_refuses(api: str) -> None:
     spoken = post(f"{api}/runsync", {"input": {"text": "Hello.", "voice_id": registered["output"]["voice_id"]}})
     assert spoken["output"]["voice_name"] == "New"
     assert base64.b64decode(spoken["output"]["audio"])[:4] == b"RIFF"
+    streamed = post(f"{api}/runsync", {"input": {"text": "Hello.", "stream": True}})
+    assert base64.b64decode(streamed["output"]["chunks"][0]["audio"])[:4] == b"RIFF"
     refused = post(f"{api}/runsync", {"input": {"text": "Hello.", "voice_name": "Nobody"}})
     assert refused["status"] == "FAILED"
     assert refused["error"].startswith("VOICE_NOT_FOUND: ")

@@ -83,7 +83,7 @@ class Worker:
         try:
             job_input = parse_input(job.get("input") if isinstance(job, Mapping) else None)
             kind = type(job_input).__name__.removesuffix("Input")
-            output = _sendable(self._run(job_input, request))
+            output = self._sendable(self._run(job_input, request), request)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the one boundary: nothing but the contract's errors may leave
             return _refusal(request, kind, error)
         log.info("answered", extra=fields(request.job_id, type=kind, total_s=request.elapsed_s(), **request.seconds))
@@ -100,22 +100,23 @@ class Worker:
         act: Callable[[Any, VoiceLibrary], Output] = voices.ACTIONS[type(job_input)]
         return act(job_input, self.library)
 
+    def _sendable(self, output: Output, request: Request) -> Output:
+        """output, if RunPod can take it: its SDK never answers a job whose output holds bytes, sends NaN as no JSON,
+        and drops an answer over the cap."""
+        try:
+            text = json.dumps(output, allow_nan=False, ensure_ascii=False)
+        except (TypeError, ValueError) as error:
+            raise JobError(
+                "INTERNAL", "the answer could not be written as JSON; nothing was sent; report the job id"
+            ) from error
+        self.delivery.refuse_larger(len(text) if text.isascii() else len(text.encode()), request)
+        return output
+
 
 def job_id_of(job: object) -> str:
     """The id that RunPod or a queue gave the job."""
     job_id = job.get("id") if isinstance(job, Mapping) else None
     return job_id if isinstance(job_id, str) and job_id else NO_ID
-
-
-def _sendable(output: Output) -> Output:
-    """output, if it is JSON: RunPod's SDK never answers a job whose output holds bytes, and sends NaN as no JSON."""
-    try:
-        json.dumps(output, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise JobError(
-            "INTERNAL", "the answer could not be written as JSON; nothing was sent; report the job id"
-        ) from error
-    return output
 
 
 def _refusal(request: Request, kind: str, error: BaseException) -> Output:

@@ -53,6 +53,16 @@ class Delivery:
         if self.store is not None:
             self.store.exists(f"{ANSWERS}check")
 
+    def refuse_larger(self, answer_bytes: int, request: Request) -> None:
+        """Raises JobError TOO_LARGE for an answer over the cap whatever is in it: many voices, a stream's chunks."""
+        cap = self.cap_bytes(request) + MARGIN_BYTES
+        if answer_bytes > cap:
+            raise JobError(
+                "TOO_LARGE",
+                f"the answer has {answer_bytes / MB:.1f} MB; allowed are {cap / MB:.1f} MB; ask for less at once "
+                "(a smaller page_size, a shorter text, a compressed format)",
+            )
+
     def refuse_impossible(self, job: SynthesizeInput) -> None:
         """Raises JobError for a bucket that is not there."""
         if job.delivery == "s3" and self.store is None:

@@ -20,9 +20,9 @@ log = logging.getLogger("worker")
 WARM_UP_TEXT = "Ready."
 
 
-def checks(worker: Callable[[], Worker]) -> list[Callable[[], None]]:
+def checks(worker: Callable[[], Worker], *, for_one_job: bool = False) -> list[Callable[[], None]]:
     """The checks, cheapest first, of the worker that `worker` makes when it is first called. They raise SettingsError,
-    LibraryError or SynthesisError."""
+    LibraryError or SynthesisError. for_one_job: without the warm-up, which only later jobs gain by."""
 
     def check_settings() -> None:
         """The environment can be used."""
@@ -48,4 +48,5 @@ def checks(worker: Callable[[], Worker]) -> list[Callable[[], None]]:
         worker().startup.warm_up_s = time.perf_counter() - start
         log.info("warmed up", extra=fields(seconds=worker().startup.warm_up_s))
 
-    return [check_settings, check_storage, check_engine, warm_up]
+    found = [check_settings, check_storage, check_engine]
+    return found if for_one_job else [*found, warm_up]
