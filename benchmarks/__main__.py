@@ -8,7 +8,10 @@ from __future__ import annotations
 import argparse
 import importlib
 
-PARTS = {"library": "voices in a bucket: registrations, lookups, cold start, memory (about 10 minutes)"}
+PARTS = {
+    "library": "voices in a bucket: registrations, lookups, cold start, memory (about 10 minutes)",
+    "worker": "jobs through RunPod's loop: throughput, overhead, streaming, memory (about 8 minutes)",
+}
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from aiohttp import ClientSession, ClientTimeout, web
+from runpod_api import PublicApi
 
 MB = 1_000_000
 ANSWER_CAP_BYTES = {"run": 10 * MB, "runsync": 20 * MB}
@@ -90,18 +91,10 @@ class Platform:
 
     # What tests do
 
-    def submit(self, job_input: Any, *, kind: str = "run", webhook: str | None = None, job_id: str = "") -> Job:
+    def submit(self, job_input: Any, *, kind: str = "run", webhook: str | None = None) -> Job:
         """Queue a job; synchronous requests have ids that start with "sync-", as on the platform."""
-        job_id = job_id or f"{'sync-' if kind == 'runsync' else ''}{uuid.uuid4()}-u1"
-        job = Job(job_id, job_input, kind, webhook, submitted_s=time.monotonic())
-
-        async def queue() -> None:
-            self.jobs[job.id] = job
-            self._queue.append(job.id)
-            await self._tell()
-
-        self._call(queue())
-        return job
+        job_id = f"{'sync-' if kind == 'runsync' else ''}{uuid.uuid4()}-u1"
+        return self._call(self.queue(job_id, job_input, kind, webhook))
 
     def wait(self, *jobs: Job, timeout_s: float = 60.0) -> None:
         """Until every job has a final state. TimeoutError names those that have none."""
@@ -121,7 +114,7 @@ class Platform:
 
     def cancel(self, job: Job) -> None:
         """What POST /cancel does: a queued job never starts, a running one is stopped."""
-        self._call(self._end_early(job, "CANCELLED"))
+        self._call(self.end_early(job, "CANCELLED"))
 
     def break_route(self, route: str, status: int, for_s: float) -> None:
         """Let `route` (job-take, job-take-batch, job-done, job-stream, job-stop, ping) answer `status` for a while."""
@@ -149,6 +142,19 @@ class Platform:
             "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
             "RUNPOD_SKIP_GPU_CHECK": "true",
         }
+
+    # What the public API asks, on the server's own loop
+
+    async def queue(self, job_id: str, job_input: Any, kind: str, webhook: str | None) -> Job:
+        job = self.jobs[job_id] = Job(job_id, job_input, kind, webhook, submitted_s=time.monotonic())
+        self._queue.append(job_id)
+        await self._tell()
+        return job
+
+    async def ended(self, job: Job) -> None:
+        """Returns when the job has a final state."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: job.status in FINAL)
 
     # What workers ask
 
@@ -244,7 +250,8 @@ class Platform:
         async with self._client.post(address, json=body) as reply:
             self._note("webhook", job=job.id, detail=reply.status)
 
-    async def _end_early(self, job: Job, status: Status) -> None:
+    async def end_early(self, job: Job, status: Status) -> None:
+        """Take a job out of the queue, or tell its worker to stop it."""
         if job.status == "IN_QUEUE":
             self._queue.remove(job.id)
         elif job.status == "IN_PROGRESS":
@@ -265,7 +272,7 @@ class Platform:
                     self._queue.appendleft(job.id)
                     self._note("requeued", job.workers[-1], job.id)
                 elif now - job.taken_s > self.execution_timeout_s:
-                    await self._end_early(job, "TIMED_OUT")
+                    await self.end_early(job, "TIMED_OUT")
             await self._tell()
 
     # The server
@@ -282,6 +289,7 @@ class Platform:
         app.router.add_get("/v2/ep/job-stop/{worker}", self._stop_signals)
         app.router.add_get("/v2/ep/ping/{worker}", self._ping)
         app.router.add_post("/webhook", self._webhook)
+        PublicApi(self).add_routes(app.router)
         # A poll whose worker has gone must not take a job along.
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import runpod
 import soundfile
 from bad_jobs import tone, wav
 from runpod_platform import Job, Platform
 from s3_servers import S3Server, make_bucket
+from soak import soak
 from worker_process import WorkerProcess
 
 SENTENCE = "Every sentence of this text is as long as the one before it, and says as little. "
@@ -68,6 +70,20 @@ def test_a_webhook_gets_the_answer_once(platform: Platform, worker: WorkerProces
     platform.until(lambda: any(event.job == job.id for event in platform.of_kind("webhook-received")), 10)
     [received] = [event.detail for event in platform.of_kind("webhook-received") if event.job == job.id]
     assert (received["status"], received["output"]) == ("COMPLETED", job.output)
+
+
+def test_runpods_own_client_speaks_streams_and_cancels(
+    platform: Platform, worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runpod, "endpoint_url_base", f"{platform.url}/v2")
+    endpoint = runpod.Endpoint("ep", api_key="test-key")
+    assert endpoint.run_sync({"input": {"text": "Hello."}}, timeout=30)["engine"] == "espeak"
+    chunks = list(endpoint.run({"input": {"text": SENTENCE * 12, "stream": True}}).stream())
+    assert [chunk["last"] for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert chunks[-1]["num_chunks"] == len(chunks)
+    unwanted = endpoint.run({"input": {"text": SENTENCE * 1200, "format": "mp3"}})
+    unwanted.cancel()
+    assert unwanted.status() == "CANCELLED"
 
 
 def test_nothing_private_is_logged(platform: Platform, worker: WorkerProcess) -> None:
@@ -233,3 +249,13 @@ def test_a_worker_out_of_memory_says_so_and_asks_to_be_replaced(tmp_path: Path) 
         assert job.error is not None
         assert job.error.startswith("OUT_OF_MEMORY: ")
         assert [event.job for event in platform.of_kind("stop-pod")] == [job.id]
+
+
+def test_memory_stays_flat_over_many_mixed_jobs(tmp_path: Path) -> None:
+    """`benchmarks/worker.py` does the same with 1,000 jobs; the SDK takes at most 3 a second at concurrency 3."""
+    environment = {"MAX_CONCURRENCY": "3", "VOICE_EMBEDDINGS_DIR": str(tmp_path / "voices")}
+    with Platform() as platform, WorkerProcess(platform, "soaked", tmp_path / "log", environment) as worker:
+        worker.wait_until_ready()
+        result = soak(platform, worker, 240, wav(tone(2.5)))
+        assert result.unexpected() == []
+        assert result.growth <= 0.05, result.memory_bytes

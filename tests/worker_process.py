@@ -15,9 +15,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import psutil
-from runpod_platform import Platform
+
+if TYPE_CHECKING:
+    from runpod_platform import Platform
 
 ROOT = Path(__file__).parent.parent
 

@@ -1,0 +1,64 @@
+"""Many mixed jobs through one worker, and the memory it holds meanwhile, for a test and for the benchmark."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runpod_platform import Job, Platform
+    from worker_process import WorkerProcess
+
+BATCH = 20  # jobs between two looks at the memory
+MISSING = "Nobody"  # a voice that is asked for and is not there
+TEXT = "One job of very many, each of which says a little. "
+
+
+@dataclass(frozen=True)
+class Soak:
+    """What became of the jobs. memory_bytes: resident, after every BATCH jobs."""
+
+    jobs: list[Job]
+    memory_bytes: list[int]
+
+    @property
+    def growth(self) -> float:
+        """Of the second half's median over the first half's: 0.05 is 5 percent."""
+        middle = len(self.memory_bytes) // 2
+        return median(self.memory_bytes[middle:]) / median(self.memory_bytes[:middle]) - 1
+
+    def unexpected(self) -> list[str]:
+        """Jobs that did not end as they should: refusals refused, all others completed."""
+        wrong = [job for job in self.jobs if job.status != ("FAILED" if MISSING in job.input.values() else "COMPLETED")]
+        return [f"{job.id}: {job.status} {job.error}" for job in wrong]
+
+
+def soak(platform: Platform, worker: WorkerProcess, num_jobs: int, recording: bytes) -> Soak:
+    """num_jobs mixed jobs, a batch at a time so that the queue is never empty for long."""
+    inputs = mixed_inputs(base64.b64encode(recording).decode("ascii"))
+    jobs: list[Job] = []
+    memory_bytes: list[int] = []
+    while len(jobs) < num_jobs:
+        batch = [platform.submit(job_input) for job_input in itertools.islice(inputs, BATCH)]
+        platform.wait(*batch, timeout_s=300)
+        jobs += batch
+        memory_bytes.append(worker.memory_bytes())
+    return Soak(jobs, memory_bytes)
+
+
+def mixed_inputs(recording: str) -> Iterator[dict[str, Any]]:
+    """Every kind of job in turn, for ever; no two syntheses alike."""
+    for number in itertools.count():
+        text = f"{TEXT * (1 + number % 5)} {number}."
+        yield {"text": text}
+        yield {"text": text, "format": ("mp3", "flac", "ulaw", "pcm")[number % 4], "normalize": "peak"}
+        yield {"text": text, "stream": True, "format": "wav"}
+        yield {"text": text, "reference_audio": recording}
+        yield {"text": text, "voice_name": MISSING}  # the one that is refused
+        yield {"type": "register_voice", "reference_audio": recording, "voice_name": "Soak", "on_conflict": "replace"}
+        yield {"type": "list_voices", "page_size": 5}
+        yield {"type": "health"}
