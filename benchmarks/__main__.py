@@ -9,7 +9,7 @@ import argparse
 import importlib
 
 PARTS = {
-    "library": "voices in a bucket: registrations, lookups, cold start, memory (10 to 25 minutes, most of them to write 100,000 voices)",
+    "library": "voices in a bucket: registrations, lookups, cold start, memory (10 to 25 minutes)",
     "worker": "jobs through RunPod's loop: throughput, overhead, streaming, memory (about 8 minutes)",
 }
 
