@@ -16,6 +16,8 @@ import soundfile
 
 from synthesis import SAMPLE_RATE_HZ
 from synthesis.espeak import EspeakEngine
+from voice_library import Voice
+from voice_library.local import LocalLibrary
 from voice_library.store import Store
 from voice_library.store_folder import FolderStore
 from worker.core import Worker
@@ -296,3 +298,22 @@ def test_an_answer_of_many_voices_stays_below_the_cap(tmp_path: Path, espeak: Es
         )
     assert refusal(worker, type="list_voices").startswith("TOO_LARGE: the answer has 0.1 MB")
     assert len(ask(worker, type="list_voices", page_size=20)["voices"]) == 20
+
+
+class OddLibrary(LocalLibrary):
+    """A library whose voices say something that is no JSON."""
+
+    odd: object = None
+
+    def get(self, **_: Any) -> Voice:
+        return Voice("0", "Odd", metadata={"odd": self.odd})
+
+
+@pytest.mark.parametrize("odd", [b"bytes", float("nan"), "\ud83d", {1, 2}])
+def test_an_answer_that_is_no_json_is_refused(tmp_path: Path, espeak: EspeakEngine, odd: object) -> None:
+    library = OddLibrary(tmp_path)
+    library.odd = odd
+    worker = Worker(Settings(embeddings_dir=tmp_path, engine="espeak"), library, espeak)
+    assert refusal(worker, type="get_voice", voice_id="0").startswith(
+        "INTERNAL: the answer could not be written as JSON"
+    )

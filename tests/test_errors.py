@@ -40,3 +40,7 @@ def test_an_error_is_one_short_line() -> None:
 
 def test_memory_errors_do_not_show_the_allocators_words() -> None:
     assert describe(MemoryError("Unable to allocate 9 GiB")).startswith("OUT_OF_MEMORY: the worker ran out of memory")
+
+
+def test_half_a_character_can_be_sent() -> None:
+    assert describe(JobError("INVALID_INPUT", "\ud83d is no name")).encode() == b"INVALID_INPUT: \\ud83d is no name"

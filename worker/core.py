@@ -105,11 +105,12 @@ class Worker:
         and drops an answer over the cap."""
         try:
             text = json.dumps(output, allow_nan=False, ensure_ascii=False)
+            size = len(text) if text.isascii() else len(text.encode())
         except (TypeError, ValueError) as error:
             raise JobError(
                 "INTERNAL", "the answer could not be written as JSON; nothing was sent; report the job id"
             ) from error
-        self.delivery.refuse_larger(len(text) if text.isascii() else len(text.encode()), request)
+        self.delivery.refuse_larger(size, request)
         return output
 
 

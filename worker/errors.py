@@ -66,6 +66,7 @@ def describe(error: BaseException) -> str:
     """The one line a caller gets for `error`."""
     code, message = _code_and_message(error)
     line = re.sub(r"[\s\x00-\x1f\x7f]+", " ", f"{code}: {message}").strip()
+    line = line.encode(errors="backslashreplace").decode()  # half a surrogate pair cannot be sent
     return line if len(line) <= MAX_ERROR_CHARACTERS else line[: MAX_ERROR_CHARACTERS - 1] + "…"
 
 
