@@ -47,9 +47,11 @@ def as_meanflow(model: Any) -> Iterator[Any]:
     estimator.time_embed_mixer = torch.nn.Linear(2048, 1024, bias=False).requires_grad_(False)
     torch.nn.init.normal_(estimator.time_embed_mixer.weight, std=0.02)
     model.meanflow = estimator.meanflow = True
-    yield model
-    model.meanflow = estimator.meanflow = False
-    estimator.time_embed_mixer = None
+    try:
+        yield model
+    finally:
+        model.meanflow = estimator.meanflow = False
+        estimator.time_embed_mixer = None
 
 
 def random_voice(seed: int, num_tokens: int = 40, extra_frames: int = 0) -> dict[str, torch.Tensor]:

@@ -164,6 +164,17 @@ def test_short_utterances(s3gen: S3Gen, number: int) -> None:
     assert sum(map(len, chunks)) == number * 960
 
 
+def test_prompt_of_an_odd_number_of_frames(s3gen: S3Gen) -> None:
+    """Its last frame lies where the first token's first one would; that one is not said, in any chunking."""
+    conditionals = conditionals_of(random_voice(1, NUM_PROMPT_TOKENS, extra_frames=1))
+
+    def said(chunking: Chunking) -> Samples:
+        stream = SpeechStream(s3gen, conditionals, torch.Generator().manual_seed(SEED), chunking)
+        return np.concatenate(stream_speech(s3gen, stream, random_tokens(1, 30), STEPS))
+
+    assert len(said(CHUNKING)) == len(said(IN_ONE_PIECE)) == 30 * 960 - 480
+
+
 def test_tokens_that_do_not_sound_are_left_out(s3gen: S3Gen) -> None:
     marked = torch.cat([torch.tensor([6561]), random_tokens(1, 5), torch.tensor([6562])])
     chunks = stream_speech(s3gen, new_stream(s3gen, CHUNKING), marked, STEPS)

@@ -88,9 +88,10 @@ class S3Gen:
 
     @torch.inference_mode()
     def decode(self, utterances: list[Utterance], cfm_steps: int | None = None) -> list[Samples]:
-        """The waveform of each, (n,) float32 at 24 kHz, 960 samples a token; empty where no token sounds.
+        """The waveform of each, (n,) float32 at 24 kHz; empty where no token sounds.
 
-        cfm_steps: fewer are faster and rougher; None is the model's own number.
+        A token gives 960 samples, but a prompt with an odd number of mel frames takes 480 from the first, as upstream
+        has it. cfm_steps: fewer are faster and rougher; None is the model's own number.
         """
         spoken = [utterance._replace(tokens=sounding(utterance.tokens)) for utterance in utterances]
         waves: list[Samples] = [np.zeros(0, dtype=np.float32) for _ in spoken]
