@@ -64,6 +64,7 @@ class Engine(ABC):
     name: str  # what answers report as `engine`
     model: str  # model variant, e.g. "base"
     device: str  # "cuda", "mps" or "cpu"
+    batches: bool = False  # True: has its own thread, on which what several callers ask at once is decoded together
     revision: str  # changes whenever the same request may sound different: of weights, or of a library
 
     @abstractmethod

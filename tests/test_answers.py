@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import threading
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +172,29 @@ def test_a_short_job_does_not_wait_for_a_long_one(worker: Worker) -> None:
     done.append("short")
     thread.join()
     assert done == ["short", "long"]
+
+
+class MeetingEngine(EspeakEngine):
+    """eSpeak NG that speaks only while two jobs are inside it at once."""
+
+    def __init__(self, batches: bool) -> None:
+        super().__init__()
+        self.batches = batches
+        self.meeting = threading.Barrier(2)
+
+    def stream(self, *arguments: Any) -> Any:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.meeting.wait(1)
+        return super().stream(*arguments)
+
+
+@pytest.mark.parametrize("batches", [True, False])
+def test_only_an_engine_that_batches_is_called_by_several_jobs_at_once(tmp_path: Path, batches: bool) -> None:
+    engine = MeetingEngine(batches)
+    worker = make_worker(tmp_path, engine)
+    with ThreadPoolExecutor(2) as callers:
+        list(callers.map(lambda text: ask(worker, text=text), ("One.", "Two.")))
+    assert engine.meeting.broken is not batches
 
 
 # Inline, bucket, refusal

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from voice_library.store import Store
 from voice_library.store_s3 import S3Store
 from worker import speech, streaming, voices
 from worker.delivery import Delivery
-from worker.device import DeviceThread
+from worker.device import CallersThread, Device, DeviceThread
 from worker.errors import JobError, describe
 from worker.health import Startup, health
 from worker.inputs import HealthInput, JobInput, SynthesizeInput, parse_input
@@ -48,7 +47,7 @@ class Worker:
             store = S3Store(settings.bucket)
         self.delivery = Delivery(store, settings.max_inline_bytes)
         self.startup = Startup()
-        self.device = DeviceThread()
+        self._thread = DeviceThread()
         self._engine = engine
         self._engine_lock = threading.Lock()
 
@@ -57,11 +56,16 @@ class Worker:
         """The engine, loaded by whoever asks first; the others wait for it."""
         with self._engine_lock:
             if self._engine is None:
-                start = time.perf_counter()
-                self._engine = self.device.run(self._load_engine)
-                self.startup.engine_loaded(time.perf_counter() - start)
+                loading = Request()
+                self._engine = self._thread.run(self._load_engine, loading, "load_s")
+                self.startup.engine_loaded(loading.seconds["load_s"])
                 log.info("engine loaded", extra=fields(engine=self._engine.name, seconds=self.startup.load_s))
             return self._engine
+
+    @property
+    def device(self) -> Device:
+        """Where the engine computes."""
+        return CallersThread() if self.engine.batches else self._thread
 
     def _load_engine(self) -> Engine:
         return load_engine(

@@ -7,13 +7,14 @@ with that name and the message, and exit 1. Elsewhere `handler.main` runs them.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
+from functools import partial
 
 from synthesis import SynthesisOptions
 from synthesis.errors import NoBuiltinVoice
 from worker.core import Worker
 from worker.logs import fields
+from worker.request import Request
 
 log = logging.getLogger("worker")
 
@@ -39,13 +40,14 @@ def checks(worker: Callable[[], Worker], *, for_one_job: bool = False) -> list[C
 
     def warm_up() -> None:
         """The first utterance compiles kernels and fills caches; no caller shall wait for that."""
-        engine, start = worker().engine, time.perf_counter()
+        engine, warming = worker().engine, Request()
         try:
             builtin = engine.builtin()
         except NoBuiltinVoice:
             return
-        worker().device.run(lambda: engine.synthesize(WARM_UP_TEXT, builtin, SynthesisOptions()))
-        worker().startup.warm_up_s = time.perf_counter() - start
+        speak = partial(engine.synthesize, WARM_UP_TEXT, builtin, SynthesisOptions())
+        worker().device.run(speak, warming, "warm_up_s")
+        worker().startup.warm_up_s = warming.seconds["warm_up_s"]
         log.info("warmed up", extra=fields(seconds=worker().startup.warm_up_s))
 
     found = [check_settings, check_storage, check_engine]

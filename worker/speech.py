@@ -23,7 +23,7 @@ from synthesis import (
     output_sample_rate_hz,
 )
 from voice_library import Voice, VoiceLibrary
-from worker.device import DeviceThread
+from worker.device import Device
 from worker.errors import JobError
 from worker.health import Startup
 from worker.inputs import SynthesizeInput
@@ -44,7 +44,7 @@ class Utterance:
 class Speaker:
     """One engine, on its thread, with the library's voices. Safe for many threads."""
 
-    def __init__(self, engine: Engine, library: VoiceLibrary, device: DeviceThread, startup: Startup) -> None:
+    def __init__(self, engine: Engine, library: VoiceLibrary, device: Device, startup: Startup) -> None:
         self.engine = engine
         self._library = library
         self._device = device

@@ -42,6 +42,7 @@ class NativeEngine(Engine):
     """Methods may be called from any thread. `close` ends the engine's own."""
 
     name = "chatterbox"
+    batches = True
 
     def __init__(
         self,
