@@ -256,6 +256,7 @@ def test_memory_stays_flat_over_many_mixed_jobs(tmp_path: Path) -> None:
     environment = {"MAX_CONCURRENCY": "3", "VOICE_EMBEDDINGS_DIR": str(tmp_path / "voices")}
     with Platform() as platform, WorkerProcess(platform, "soaked", tmp_path / "log", environment) as worker:
         worker.wait_until_ready()
-        result = soak(platform, worker, 240, wav(tone(2.5)))
+        soak(platform, worker, 60, wav(tone(2.5)))  # caches and the allocator fill first
+        result = soak(platform, worker, 200, wav(tone(2.5)))
         assert result.unexpected() == []
         assert result.growth <= 0.05, result.memory_bytes
