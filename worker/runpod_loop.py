@@ -10,6 +10,7 @@ to, and a stream's chunks come in the answer.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -18,7 +19,10 @@ from functools import cached_property
 from typing import Any
 
 from worker.core import Worker, job_id_of
+from worker.logs import fields
 from worker.request import Output, Request
+
+log = logging.getLogger("worker")
 
 PROGRESS_EVERY_S = 2.0  # often enough for people to watch, seldom enough for the platform's rate limits
 
@@ -121,11 +125,20 @@ class Channel:
         if self._closed:  # the job was stopped: its session is gone
             message.close()
             return
-        self._on_its_way = asyncio.run_coroutine_threadsafe(message, self._loop)
+        self._on_its_way = asyncio.run_coroutine_threadsafe(self._sent(message), self._loop)
+
+    async def _sent(self, message: Coroutine[Any, Any, None]) -> None:
+        """The SDK's functions try three times, log, and go on where the platform refuses; so does this for the rest."""
+        try:
+            await message
+        except Exception as error:  # noqa: BLE001 - a lost message must not turn the job's answer into a traceback
+            log.warning(
+                "a message to the platform was lost", extra=fields(self._job["id"], reason=type(error).__name__)
+            )
 
 
 def serves_locally(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Whether the SDK will run one test job or its local API, and not the platform's job loop."""
     flags = {argument.partition("=")[0] for argument in arguments}
-    local = flags & {"--test_input", "--rp_serve_api"} or environment.get("RUNPOD_REALTIME_PORT")
-    return bool(local) or not environment.get("RUNPOD_WEBHOOK_GET_JOB")
+    realtime = environment.get("RUNPOD_REALTIME_PORT", "0") != "0"
+    return bool(flags & {"--test_input", "--rp_serve_api"}) or realtime or not environment.get("RUNPOD_WEBHOOK_GET_JOB")
