@@ -205,5 +205,7 @@ def _quieten_upstream() -> None:
     perth_net.print = logger.debug
     for module in (flow, s3gen):
         module.logging = logging.getLogger(module.__name__)
-    # It warns of every clip that is no multiple of 40 ms that it cut the tokens to the frames: as it should be.
-    logging.getLogger(s3gen.__name__).setLevel(logging.ERROR)
+    # They warn that the tokens of a clip that is no multiple of 40 ms were cut to its frames, which is as it should be,
+    # and of attention weights that T3 asks for and nobody looks at.
+    for name in (s3gen.__name__, "transformers.integrations.sdpa_attention"):
+        logging.getLogger(name).setLevel(logging.ERROR)
