@@ -8,6 +8,7 @@ import io
 import json
 import threading
 import urllib.request
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from s3_servers import S3Server, make_bucket
 
 from synthesis import SAMPLE_RATE_HZ
 from synthesis.espeak import EspeakEngine
 from voice_library import Voice
 from voice_library.local import LocalLibrary
-from voice_library.store import Store
-from voice_library.store_folder import FolderStore
+from voice_library.stores.folder import FolderStore
+from voice_library.stores.interface import Store
+from voice_library.stores.s3 import S3Store
 from worker.core import Worker
 from worker.delivery import MARGIN_BYTES, RUN_CAP_BYTES, RUNSYNC_CAP_BYTES, Delivery
 from worker.request import Request
@@ -257,6 +260,19 @@ def test_inline_stays_inline_also_with_a_bucket(tmp_path: Path, espeak: EspeakEn
     line = refusal(make_worker(tmp_path, espeak, bucket, cap=1_000_000), text=SENTENCES, delivery="inline")
     assert line.startswith("TOO_LARGE: ")
     assert "delivery auto" in line
+
+
+def test_a_signed_address_is_open_to_anyone_and_named_for_players(s3_server: S3Server) -> None:
+    settings = s3_server.settings(f"signed-{uuid.uuid4().hex[:8]}", prefix="team/a")
+    make_bucket(settings)
+    store = S3Store(settings)
+    store.put("answers/x.mp3", b"sound")
+    with urllib.request.urlopen(store.signed_url("answers/x.mp3", 60, "audio/mpeg"), timeout=30) as reply:
+        assert (reply.read(), reply.headers["Content-Type"]) == (b"sound", "audio/mpeg")
+    expired = store.signed_url("answers/x.mp3", 1, "audio/mpeg")
+    assert "Expires=1&" in expired
+    assert settings.secret_access_key not in expired
+    store.close()
 
 
 class CountingEngine(EspeakEngine):
