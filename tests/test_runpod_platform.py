@@ -134,14 +134,21 @@ def test_a_cancelled_job_stops_within_a_segment(platform: Platform, worker: Work
     answer(platform, platform.submit({"text": "The worker goes on."}))
 
 
-def test_a_worker_that_fails_its_fitness_check_says_so_and_ends(platform: Platform, tmp_path: Path) -> None:
-    not_a_folder = tmp_path / "voices"
-    not_a_folder.write_text("a file where the tree should be")
-    with WorkerProcess(platform, "unfit", tmp_path / "log", {"VOICE_EMBEDDINGS_DIR": str(not_a_folder)}) as worker:
+UNFIT = {
+    "check_settings": {"MAX_CONCURRENCY": "many"},
+    "check_storage": {"VOICE_EMBEDDINGS_DIR": "a-file"},
+    "check_engine": {"ENGINE": "auto", "MODEL_DIR": "nowhere", "HF_HOME": ".", "HF_ENDPOINT": "http://127.0.0.1:9"},
+}
+
+
+@pytest.mark.parametrize("check", UNFIT)
+def test_a_worker_that_is_unfit_says_why_and_ends(platform: Platform, tmp_path: Path, check: str) -> None:
+    (tmp_path / "a-file").write_text("not the folder that a tree would be")
+    with WorkerProcess(platform, check, tmp_path / "log", UNFIT[check]) as worker:
         assert worker.wait(60) == 1, worker.output()
-    [ping] = [event.detail for event in platform.of_kind("ping") if event.worker == "unfit"]
-    assert ping["status"] == "unhealthy"
-    assert "check" in ping
+    [ping] = [event.detail for event in platform.of_kind("ping") if event.worker == check]
+    assert (ping["status"], ping["check"]) == ("unhealthy", check)
+    assert ping["reason"].count(";") >= 1, "what was wrong; what is allowed; what to do"
 
 
 def test_nothing_accepted_is_lost_when_a_worker_is_told_to_stop(tmp_path: Path) -> None:
@@ -201,11 +208,12 @@ def test_a_platform_in_trouble_loses_no_job(tmp_path: Path) -> None:
         platform.until(lambda: any(job.workers for job in jobs), 30)
         platform.break_route("job-done", 500, for_s=2)  # the SDK sends an answer three times
         platform.wait(*jobs)
-        platform.break_route("job-take-batch", 429, for_s=1)
+        platform.break_route("job-take-batch", 429, for_s=platform.poll_s + 1)  # its open poll ends before that
+        platform.until(lambda: any(event.detail["status"] == 429 for event in platform.of_kind("broken")), 10)
         late = platform.submit({"text": SENTENCE})
         platform.wait(late)
         troubles = {(event.detail["route"], event.detail["status"]) for event in platform.of_kind("broken")}
-        assert {("job-take-batch", 500), ("job-done", 500)} <= troubles
+        assert {("job-take-batch", 500), ("job-done", 500), ("job-take-batch", 429)} <= troubles
         assert all(job.status == "COMPLETED" for job in [*jobs, late])
 
 
