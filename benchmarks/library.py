@@ -31,7 +31,7 @@ from benchmarks.library_measure import (
 )
 from benchmarks.many_voices import fill
 from tests.s3_servers import S3Server, missing_programs, running_gateway
-from voice_library.store_settings import BucketSettings
+from voice_library.stores.settings import BucketSettings
 
 FEW, MANY = 10, int(os.environ.get("BENCH_MANY_VOICES", "100000"))
 ROUNDS, PER_ROUND, NAIVE_COUNT = 4, 60, 8

@@ -20,10 +20,10 @@ import psutil
 from benchmarks.many_voices import name_of, voice_id_of
 from generate_voice_embedding import encode_embedding, utc_now, voice_metadata
 from voice_library import open_library
-from voice_library.mirror import MirroredLibrary
-from voice_library.mirror_keys import CATALOG_KEY, MAPPING_KEY, embedding_key, metadata_body, metadata_key
-from voice_library.store_s3 import S3Store
-from voice_library.store_settings import BucketSettings
+from voice_library.mirror.keys import CATALOG_KEY, MAPPING_KEY, embedding_key, metadata_body, metadata_key
+from voice_library.mirror.library import MirroredLibrary
+from voice_library.stores.s3 import S3Store
+from voice_library.stores.settings import BucketSettings
 
 Numbers = dict[str, Any]
 HOT_LOOKUPS = 20_000

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from generate_voice_embedding import encode_embedding, utc_now, voice_metadata
-from voice_library.fold_state import FoldState
-from voice_library.mirror_keys import (
+from voice_library.mirror.fold_state import FoldState
+from voice_library.mirror.keys import (
     CATALOG_KEY,
     MAPPING_KEY,
     STATS_KEY,
@@ -28,9 +28,9 @@ from voice_library.mirror_keys import (
     metadata_key,
     name_key,
 )
-from voice_library.snapshots import CatalogFile, Entry, NamesFile
-from voice_library.store_s3 import S3Store
-from voice_library.store_settings import BucketSettings
+from voice_library.mirror.snapshots import CatalogFile, Entry, NamesFile
+from voice_library.stores.s3 import S3Store
+from voice_library.stores.settings import BucketSettings
 
 NUM_PROCESSES, NUM_CONNECTIONS = 4, 6  # connections of each process: the store commits what arrives together at once
 

@@ -23,11 +23,11 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from voice_library.cache import DiskCache  # noqa: E402 - the path comes first
 from voice_library.errors import NameTaken, StorageUnavailable  # noqa: E402
-from voice_library.mirror import MirroredLibrary  # noqa: E402
-from voice_library.store_s3 import S3Store  # noqa: E402
-from voice_library.store_settings import BucketSettings  # noqa: E402
+from voice_library.mirror.file_cache import DiskCache  # noqa: E402 - the path comes first
+from voice_library.mirror.library import MirroredLibrary  # noqa: E402
+from voice_library.stores.s3 import S3Store  # noqa: E402
+from voice_library.stores.settings import BucketSettings  # noqa: E402
 
 MAX_REQUESTS_TO_LIVE = 60  # about ten registrations
 

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from voice_library.store_settings import BucketSettings
+from voice_library.stores.settings import BucketSettings
 
 CEPH_PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "ceph-authtool", "monmaptool", "openssl")
 ACCESS_KEY_ID, SECRET_ACCESS_KEY = "testaccesskey", "testsecretkey0123456789"

@@ -15,11 +15,11 @@ from mirror_workers import speech
 from s3_servers import S3Server
 
 from generate_voice_embedding import create_voice_embedding
-from voice_library.cache import DiskCache
 from voice_library.local import LocalLibrary
-from voice_library.mirror import MirroredLibrary
-from voice_library.store_s3 import S3Store
-from voice_library.store_settings import BucketSettings
+from voice_library.mirror.file_cache import DiskCache
+from voice_library.mirror.library import MirroredLibrary
+from voice_library.stores.s3 import S3Store
+from voice_library.stores.settings import BucketSettings
 
 ROOT = Path(__file__).parent.parent
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]

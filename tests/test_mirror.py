@@ -16,14 +16,14 @@ from s3_servers import S3Server
 
 import voice_library
 from generate_voice_embedding import InvalidInput, create_voice_embedding
-from voice_library.cache import DiskCache
 from voice_library.errors import DamagedVoice, InvalidRequest, NameTaken, StorageUnavailable, UnsafeFile, VoiceNotFound
 from voice_library.local import LocalLibrary
-from voice_library.mirror import MirroredLibrary
-from voice_library.mirror_cache import LOOK_AGAIN_S, VoiceCache
-from voice_library.mirror_verify import Verification
-from voice_library.store_s3 import S3Store
-from voice_library.store_settings import BucketSettings
+from voice_library.mirror.file_cache import DiskCache
+from voice_library.mirror.library import MirroredLibrary
+from voice_library.mirror.verify import Verification
+from voice_library.mirror.voice_cache import LOOK_AGAIN_S, VoiceCache
+from voice_library.stores.s3 import S3Store
+from voice_library.stores.settings import BucketSettings
 
 ALICE, BOB = speech(1), speech(2)
 
@@ -420,7 +420,7 @@ def test_a_missing_bucket_is_named_at_the_first_use(moto: S3Server, tmp_path: Pa
 def test_boto3_is_loaded_by_the_first_request_only() -> None:
     """A worker without a bucket, or one that finds its voice on its own disk, never pays for it."""
     program = (
-        "import sys, voice_library.__main__, voice_library.mirror_open; print([m for m in sys.modules if 'boto' in m])"
+        "import sys, voice_library.__main__, voice_library.mirror.open; print([m for m in sys.modules if 'boto' in m])"
     )
     root = Path(voice_library.__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)

@@ -13,13 +13,13 @@ from mirror_workers import speech
 from s3_proxy import Fault, Proxy
 from s3_servers import S3Server
 
-from voice_library.cache import DiskCache
 from voice_library.errors import NameTaken, StorageUnavailable, VoiceNotFound
-from voice_library.mirror import MirroredLibrary
-from voice_library.mirror_sweep import Sweep
-from voice_library.mirror_verify import Verification
-from voice_library.store_s3 import S3Store
-from voice_library.store_settings import BucketSettings
+from voice_library.mirror.file_cache import DiskCache
+from voice_library.mirror.library import MirroredLibrary
+from voice_library.mirror.sweep import Sweep
+from voice_library.mirror.verify import Verification
+from voice_library.stores.s3 import S3Store
+from voice_library.stores.settings import BucketSettings
 
 ALICE, BOB = speech(1), speech(2)
 STEPS = ("/names/", "/embeddings/", "/pending/", "/metadata/")

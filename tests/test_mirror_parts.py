@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 from generate_voice_embedding import format_json_object, voice_metadata
-from voice_library.background import Background
-from voice_library.cache import DiskCache
 from voice_library.errors import StorageUnavailable
-from voice_library.fold import LEASE_S, UNSETTLED_S, Fold, Outcome
-from voice_library.fold_state import FoldState
-from voice_library.fold_thread import FoldThread
-from voice_library.mirror_keys import CATALOG_KEY, MAPPING_KEY, Claim, Marker, metadata_key, name_key, tombstone_key
-from voice_library.parallel import in_parallel
-from voice_library.snapshot_reader import SnapshotReader
-from voice_library.snapshots import CatalogFile, Entry, NamesFile, iterate_object
-from voice_library.store_folder import FolderStore
+from voice_library.mirror.background import Background
+from voice_library.mirror.file_cache import DiskCache
+from voice_library.mirror.fold import LEASE_S, UNSETTLED_S, Fold, Outcome
+from voice_library.mirror.fold_state import FoldState
+from voice_library.mirror.fold_thread import FoldThread
+from voice_library.mirror.keys import CATALOG_KEY, MAPPING_KEY, Claim, Marker, metadata_key, name_key, tombstone_key
+from voice_library.mirror.parallel import in_parallel
+from voice_library.mirror.snapshot_reader import SnapshotReader
+from voice_library.mirror.snapshots import CatalogFile, Entry, NamesFile, iterate_object
+from voice_library.stores.folder import FolderStore
 
 
 def metadata_of(voice_id: str, name: str) -> dict[str, object]:

@@ -11,9 +11,9 @@ from s3_proxy import Fault, Proxy
 from s3_servers import S3Server
 
 from voice_library.errors import StorageUnavailable
-from voice_library.store import Capabilities, Store
-from voice_library.store_folder import FolderStore
-from voice_library.store_s3 import S3Store
+from voice_library.stores.folder import FolderStore
+from voice_library.stores.interface import Capabilities, Store
+from voice_library.stores.s3 import S3Store
 
 MISSING = "nothing/here.json"
 

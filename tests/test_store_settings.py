@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from voice_library.errors import StorageUnavailable
-from voice_library.store_settings import BucketSettings
+from voice_library.stores.settings import BucketSettings
 
 WHOLE = {
     "BUCKET_ENDPOINT_URL": "https://s3.eu-central-1.amazonaws.com",

@@ -18,7 +18,7 @@ from voice_library.library import (
     VoiceLibrary,
 )
 from voice_library.local import LocalLibrary
-from voice_library.store_settings import BucketSettings
+from voice_library.stores.settings import BucketSettings
 
 __all__ = [
     "DEFAULT_PAGE_SIZE",
@@ -43,6 +43,6 @@ def open_library(embeddings_dir: str | os.PathLike[str], bucket: BucketSettings 
     """
     if bucket is None:
         return LocalLibrary(embeddings_dir)
-    from voice_library.mirror_open import open_mirror  # a local tree needs none of it
+    from voice_library.mirror.open import open_mirror  # a local tree needs none of it
 
     return open_mirror(embeddings_dir, bucket)

@@ -22,13 +22,13 @@ from voice_library import open_library
 from voice_library.errors import LibraryError, StorageUnavailable
 from voice_library.library import VoiceLibrary
 from voice_library.local import LocalLibrary, storage_errors
-from voice_library.mirror import MirroredLibrary
-from voice_library.mirror_prefetch import every_voice
-from voice_library.mirror_push import Push, Report, pull
-from voice_library.mirror_sweep import DEFAULT_AGE_S, Sweep
-from voice_library.mirror_verify import Verification
-from voice_library.store_folder import FolderStore
-from voice_library.store_settings import BucketSettings
+from voice_library.mirror.library import MirroredLibrary
+from voice_library.mirror.prefetch import every_voice
+from voice_library.mirror.push import Push, Report, pull
+from voice_library.mirror.sweep import DEFAULT_AGE_S, Sweep
+from voice_library.mirror.verify import Verification
+from voice_library.stores.folder import FolderStore
+from voice_library.stores.settings import BucketSettings
 
 REBUILD_ATTEMPTS = 10
 Item = TypeVar("Item")

@@ -14,8 +14,8 @@ from typing import Any
 
 from synthesis import Engine, load_engine
 from voice_library import VoiceLibrary, open_library
-from voice_library.store import Store
-from voice_library.store_s3 import S3Store
+from voice_library.stores.interface import Store
+from voice_library.stores.s3 import S3Store
 from worker import speech, streaming, voices
 from worker.delivery import Delivery
 from worker.device import CallersThread, Device, DeviceThread

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 
 from synthesis import FORMATS, Engine
-from voice_library.store import Store
+from voice_library.stores.interface import Store
 from worker.errors import JobError
 from worker.inputs import SynthesizeInput
 from worker.request import Output, Request

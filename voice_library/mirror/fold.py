@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from generate_voice_embedding import parse_json_object
-from voice_library.fold_state import FoldState, created
-from voice_library.mirror_keys import (
+from voice_library.mirror.fold_state import FoldState, created
+from voice_library.mirror.keys import (
     CATALOG_KEY,
     DAMAGED_CATALOG_KEY,
     MAPPING_KEY,
@@ -36,10 +36,10 @@ from voice_library.mirror_keys import (
     name_key,
     tombstone_key,
 )
-from voice_library.parallel import in_parallel
-from voice_library.snapshot_reader import SnapshotReader
-from voice_library.snapshots import CatalogFile, Entry, NamesFile
-from voice_library.store import Listed, Store
+from voice_library.mirror.parallel import in_parallel
+from voice_library.mirror.snapshot_reader import SnapshotReader
+from voice_library.mirror.snapshots import CatalogFile, Entry, NamesFile
+from voice_library.stores.interface import Listed, Store
 
 LEASE_S = 60  # a fold takes seconds; one that died blocks others for no longer than this
 UNSETTLED_S = 900  # a marker whose commit never came is dropped after this: its writer is dead

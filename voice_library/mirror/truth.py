@@ -20,7 +20,7 @@ from itertools import islice
 
 from generate_voice_embedding import parse_json_object
 from voice_library.errors import NameTaken, StorageUnavailable, VoiceNotFound
-from voice_library.mirror_keys import (
+from voice_library.mirror.keys import (
     Claim,
     Marker,
     Metadata,
@@ -30,8 +30,8 @@ from voice_library.mirror_keys import (
     metadata_key,
     tombstone_key,
 )
-from voice_library.mirror_names import STALE_CLAIM_S, HeldClaim, Names, bears_name, name_in, taken
-from voice_library.store import Store
+from voice_library.mirror.names import STALE_CLAIM_S, HeldClaim, Names, bears_name, name_in, taken
+from voice_library.stores.interface import Store
 
 log = logging.getLogger(__name__)
 NUM_IDS_OF_TWINS = 8  # each but the first was used by a voice that is deleted, or is another's by chance

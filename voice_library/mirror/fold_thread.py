@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from voice_library.errors import StorageUnavailable
-from voice_library.fold import Outcome
-from voice_library.mirror_keys import Metadata
+from voice_library.mirror.fold import Outcome
+from voice_library.mirror.keys import Metadata
 
 log = logging.getLogger(__name__)
 MIN_WAIT_S, MAX_WAIT_S = 1.0, 5.0  # after a change: until no other has come for the first, at most the second

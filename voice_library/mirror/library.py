@@ -11,23 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generate_voice_embedding import About, check_voice_name
-from voice_library.background import Background
-from voice_library.cache import DiskCache
 from voice_library.errors import InvalidRequest
-from voice_library.fold import Fold
-from voice_library.fold_state import FoldState
-from voice_library.fold_thread import FoldThread
 from voice_library.library import DEFAULT_PAGE_SIZE, OnConflict, Page, Voice, VoiceLibrary
 from voice_library.local import checked_id, not_found
-from voice_library.mirror_cache import VoiceCache
-from voice_library.mirror_conditionals import MirroredConditionals
-from voice_library.mirror_keys import embedding_key
-from voice_library.mirror_listing import Listing
-from voice_library.mirror_new_voice import new_voice
-from voice_library.mirror_reader import MirrorReader
-from voice_library.mirror_truth import Added, NewVoice, Truth
-from voice_library.snapshot_reader import SnapshotReader
-from voice_library.store import Store
+from voice_library.mirror.background import Background
+from voice_library.mirror.conditionals import MirroredConditionals
+from voice_library.mirror.file_cache import DiskCache
+from voice_library.mirror.fold import Fold
+from voice_library.mirror.fold_state import FoldState
+from voice_library.mirror.fold_thread import FoldThread
+from voice_library.mirror.keys import embedding_key
+from voice_library.mirror.listing import Listing
+from voice_library.mirror.new_voice import new_voice
+from voice_library.mirror.reader import MirrorReader
+from voice_library.mirror.snapshot_reader import SnapshotReader
+from voice_library.mirror.truth import Added, NewVoice, Truth
+from voice_library.mirror.voice_cache import VoiceCache
+from voice_library.stores.interface import Store
 
 
 class MirroredLibrary(VoiceLibrary):

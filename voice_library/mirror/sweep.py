@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from voice_library.mirror_keys import (
+from voice_library.mirror.keys import (
     CONDITIONALS_FOLDER,
     EMBEDDINGS_FOLDER,
     METADATA_FOLDER,
@@ -20,11 +20,11 @@ from voice_library.mirror_keys import (
     Marker,
     embedding_key,
 )
-from voice_library.mirror_names import bears_name
-from voice_library.mirror_truth import Truth
-from voice_library.parallel import in_parallel
-from voice_library.snapshot_reader import SnapshotReader
-from voice_library.store import Store
+from voice_library.mirror.names import bears_name
+from voice_library.mirror.parallel import in_parallel
+from voice_library.mirror.snapshot_reader import SnapshotReader
+from voice_library.mirror.truth import Truth
+from voice_library.stores.interface import Store
 
 DEFAULT_AGE_S = 24 * 3600.0
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from generate_voice_embedding import SAFE_VOICE_ID, normalised_name, utc_now
-from voice_library.mirror_keys import Metadata
+from voice_library.mirror.keys import Metadata
 
 SPACE = re.compile(r"[ \t\r\n]*")
 NAME_FIELDS = ("speaker_name", "voice_name", "name")  # as the tree's writer looks for them

@@ -10,17 +10,17 @@ from numpy import float32
 from numpy.typing import NDArray
 
 from generate_voice_embedding import SAFE_VOICE_ID, SAMPLE_RATE_HZ
-from voice_library.background import Background
 from voice_library.embedding_file import MAX_FILE_BYTES, read_embedding
 from voice_library.errors import DamagedVoice, StorageUnavailable, UnsafeFile
 from voice_library.library import Voice
 from voice_library.local import not_found
-from voice_library.mirror_cache import VoiceCache
-from voice_library.mirror_keys import Claim, embedding_key, name_key, tombstone_key
-from voice_library.mirror_names import bears_name
-from voice_library.mirror_truth import Truth
-from voice_library.snapshot_reader import SnapshotReader
-from voice_library.store import Store
+from voice_library.mirror.background import Background
+from voice_library.mirror.keys import Claim, embedding_key, name_key, tombstone_key
+from voice_library.mirror.names import bears_name
+from voice_library.mirror.snapshot_reader import SnapshotReader
+from voice_library.mirror.truth import Truth
+from voice_library.mirror.voice_cache import VoiceCache
+from voice_library.stores.interface import Store
 
 log = logging.getLogger(__name__)
 TRY_AGAIN_S = 10.0  # after the bucket could not be reached, for names that this machine knows

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, replace
 
 from generate_voice_embedding import parse_json_object
-from voice_library.store import Store
+from voice_library.stores.interface import Store
 
 STATE_KEY = "fold.json"
 

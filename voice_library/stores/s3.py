@@ -18,10 +18,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from voice_library.errors import StorageUnavailable
-from voice_library.store import Blob, Capabilities, Listed, Store, check_size
-from voice_library.store_errors import boto_errors, is_passing, status_of, unavailable
-from voice_library.store_probe import NOT_KNOWN, probe
-from voice_library.store_settings import BucketSettings
+from voice_library.stores.interface import Blob, Capabilities, Listed, Store, check_size
+from voice_library.stores.probe import NOT_KNOWN, probe
+from voice_library.stores.s3_errors import boto_errors, is_passing, status_of, unavailable
+from voice_library.stores.settings import BucketSettings
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 30
 MAX_ATTEMPTS = 4

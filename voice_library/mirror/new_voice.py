@@ -19,9 +19,9 @@ from generate_voice_embedding import (
 )
 from voice_library.embedding_file import read_embedding
 from voice_library.errors import UnsafeFile
-from voice_library.mirror_keys import Metadata
-from voice_library.mirror_names import name_in
-from voice_library.mirror_truth import NewVoice
+from voice_library.mirror.keys import Metadata
+from voice_library.mirror.names import name_in
+from voice_library.mirror.truth import NewVoice
 
 
 def new_voice(audio: NDArray[np.float32], sample_rate_hz: int, about: About, original_file: str | None) -> NewVoice:

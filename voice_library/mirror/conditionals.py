@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import logging
 
-from voice_library.background import Background
-from voice_library.cache import DiskCache
 from voice_library.conditionals import SAFE_KEY
 from voice_library.errors import InvalidRequest, StorageUnavailable
-from voice_library.mirror_keys import conditionals_prefix, tombstone_key
-from voice_library.store import Store
+from voice_library.mirror.background import Background
+from voice_library.mirror.file_cache import DiskCache
+from voice_library.mirror.keys import conditionals_prefix, tombstone_key
+from voice_library.stores.interface import Store
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from voice_library.errors import StorageUnavailable
-from voice_library.store import ALL_CONDITIONS, Blob, Capabilities, Listed, Store, check_size
+from voice_library.stores.interface import ALL_CONDITIONS, Blob, Capabilities, Listed, Store, check_size
 
 TEMPORARY = ".part-"  # files that are still being written; never listed
 

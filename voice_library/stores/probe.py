@@ -11,7 +11,7 @@ import secrets
 from typing import Protocol
 
 from voice_library.errors import StorageUnavailable
-from voice_library.store import Capabilities
+from voice_library.stores.interface import Capabilities
 
 log = logging.getLogger(__name__)
 WRONG_ETAG = "0" * 32

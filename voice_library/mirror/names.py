@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from generate_voice_embedding import Catalog
 from voice_library.errors import NameTaken
-from voice_library.mirror_keys import Claim, Metadata, name_digest, name_key
-from voice_library.store import Store
+from voice_library.mirror.keys import Claim, Metadata, name_digest, name_key
+from voice_library.stores.interface import Store
 
 STALE_CLAIM_S = 600  # far longer than a registration takes; one that is slower checks its claim before it commits
 

@@ -10,8 +10,7 @@ from tqdm import tqdm
 from generate_voice_embedding import SAMPLE_RATE_HZ, parse_json_object
 from voice_library.embedding_file import MAX_FILE_BYTES, read_embedding
 from voice_library.errors import UnsafeFile
-from voice_library.mirror_cache import voice_from
-from voice_library.mirror_keys import (
+from voice_library.mirror.keys import (
     EMBEDDINGS_FOLDER,
     METADATA_FOLDER,
     TOMBSTONES_FOLDER,
@@ -21,10 +20,11 @@ from voice_library.mirror_keys import (
     metadata_key,
     name_key,
 )
-from voice_library.mirror_names import name_in
-from voice_library.parallel import in_parallel
-from voice_library.snapshot_reader import SnapshotReader
-from voice_library.store import Store
+from voice_library.mirror.names import name_in
+from voice_library.mirror.parallel import in_parallel
+from voice_library.mirror.snapshot_reader import SnapshotReader
+from voice_library.mirror.voice_cache import voice_from
+from voice_library.stores.interface import Store
 
 
 class Verification:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from generate_voice_embedding import Catalog, parse_json_object
-from voice_library.cache import DiskCache
 from voice_library.library import Voice
-from voice_library.mirror_keys import (
+from voice_library.mirror.file_cache import DiskCache
+from voice_library.mirror.keys import (
     TREE,
     Claim,
     Metadata,

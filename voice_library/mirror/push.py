@@ -15,13 +15,13 @@ from voice_library.embedding_file import MAX_FILE_BYTES, read_embedding
 from voice_library.errors import DamagedVoice, LibraryError, NameTaken, StorageUnavailable, UnsafeFile
 from voice_library.library import Voice
 from voice_library.local import storage_errors
-from voice_library.mirror import MirroredLibrary
-from voice_library.mirror_keys import CONDITIONALS_FOLDER, MAPPING_KEY, TOMBSTONES_FOLDER, embedding_key
-from voice_library.mirror_prefetch import every_voice
-from voice_library.mirror_truth import NewVoice
-from voice_library.parallel import in_parallel
-from voice_library.snapshots import NamesFile
-from voice_library.store_folder import FolderStore
+from voice_library.mirror.keys import CONDITIONALS_FOLDER, MAPPING_KEY, TOMBSTONES_FOLDER, embedding_key
+from voice_library.mirror.library import MirroredLibrary
+from voice_library.mirror.parallel import in_parallel
+from voice_library.mirror.prefetch import every_voice
+from voice_library.mirror.snapshots import NamesFile
+from voice_library.mirror.truth import NewVoice
+from voice_library.stores.folder import FolderStore
 from voice_library.tree import voice_of
 
 MAX_ATTEMPTS = 10

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
-from voice_library.cache import EVICT_TO, FILE_OVERHEAD_BYTES
 from voice_library.errors import LibraryError
 from voice_library.library import MAX_PAGE_SIZE, Voice, VoiceLibrary
-from voice_library.mirror import MirroredLibrary
-from voice_library.mirror_keys import EMBEDDINGS_FOLDER, embedding_key, metadata_key
-from voice_library.parallel import in_parallel
+from voice_library.mirror.file_cache import EVICT_TO, FILE_OVERHEAD_BYTES
+from voice_library.mirror.keys import EMBEDDINGS_FOLDER, embedding_key, metadata_key
+from voice_library.mirror.library import MirroredLibrary
+from voice_library.mirror.parallel import in_parallel
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from generate_voice_embedding import normalised_name
 from voice_library.library import Page, Voice
-from voice_library.mirror_cache import voice_from
-from voice_library.mirror_keys import PENDING_FOLDER, Marker, Metadata, tombstone_key
+from voice_library.mirror.keys import PENDING_FOLDER, Marker, Metadata, tombstone_key
+from voice_library.mirror.parallel import in_parallel
+from voice_library.mirror.snapshot_reader import SnapshotReader
+from voice_library.mirror.snapshots import CatalogFile, Entry
+from voice_library.mirror.voice_cache import voice_from
 from voice_library.paging import NamedId, page_of
-from voice_library.parallel import in_parallel
-from voice_library.snapshot_reader import SnapshotReader
-from voice_library.snapshots import CatalogFile, Entry
-from voice_library.store import Store
+from voice_library.stores.interface import Store
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from voice_library.mirror_keys import CATALOG_KEY, MAPPING_KEY, Metadata
-from voice_library.snapshots import CatalogFile, NamesFile, id_named
-from voice_library.store import Store
+from voice_library.mirror.keys import CATALOG_KEY, MAPPING_KEY, Metadata
+from voice_library.mirror.snapshots import CatalogFile, NamesFile, id_named
+from voice_library.stores.interface import Store
 
 JUST_READ_S = 0.5  # within one lookup; a voice without metadata is never a new one
 File = TypeVar("File", CatalogFile, NamesFile)

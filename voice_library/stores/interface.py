@@ -36,7 +36,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a store really does with conditions, found out by trying (see `store_probe`)."""
+    """What a store really does with conditions, found out by trying (see `probe`)."""
 
     create_only: bool  # a PUT with If-None-Match: * leaves an existing object alone
     compare_and_swap: bool  # a PUT with a stale If-Match leaves the object alone

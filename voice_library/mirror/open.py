@@ -7,12 +7,12 @@ import logging
 import os
 from pathlib import Path
 
-from voice_library.cache import DiskCache
 from voice_library.errors import StorageUnavailable
-from voice_library.mirror import MirroredLibrary
-from voice_library.mirror_prefetch import prefetch
-from voice_library.store_s3 import S3Store
-from voice_library.store_settings import BucketSettings
+from voice_library.mirror.file_cache import DiskCache
+from voice_library.mirror.library import MirroredLibrary
+from voice_library.mirror.prefetch import prefetch
+from voice_library.stores.s3 import S3Store
+from voice_library.stores.settings import BucketSettings
 
 log = logging.getLogger(__name__)
 CACHE_FOLDER = ".mirror"  # apart from the tree's own files: eviction must never touch a voice that is only here
