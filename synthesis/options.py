@@ -26,7 +26,7 @@ class SynthesisOptions:
     Raises InvalidOption when a value is outside its range.
     """
 
-    seed: int = _option(0, "starts the request's own random generator; the same seed gives the same speech", 0, MAX_SEED)
+    seed: int = _option(0, "of the request's own random generator; the same seed is the same speech", 0, MAX_SEED)
     exaggeration: float = _option(0.5, "emotion intensity; 0.5 is neutral", 0.0, 2.0)
     cfg_weight: float = _option(0.5, "how strongly text and pacing are enforced; 0 turns guidance off", 0.0, 1.0)
     temperature: float = _option(0.8, "randomness of the speech tokens", 0.05, 5.0)
