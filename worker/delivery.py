@@ -7,6 +7,7 @@ without speaking again. Knows nothing of boto3: the store is the voice library's
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 from dataclasses import asdict
@@ -68,15 +69,18 @@ class Delivery:
         if job.delivery == "s3" and self.store is None:
             raise JobError("INVALID_INPUT", "delivery is 's3'; this worker has no bucket; use delivery auto or inline")
 
-    def find(self, utterance: Utterance, engine: Engine, request: Request) -> Output | None:
-        """The answer to the same request, if the bucket has it; looked for only where it would have gone there."""
+    def find(self, utterance: Utterance, engine: Engine, request: Request) -> float | None:
+        """The seconds of audio of the same request's answer, if the bucket has it (`address` says where); looked for
+        only where it would have gone there."""
         if self.store is None or not self._may_go_to_the_bucket(utterance, request):
             return None
-        found = self.store.find(f"{content_key(utterance, engine)}.json")
-        if found is None:
+        key = content_key(utterance, engine)
+        found = self.store.find(f"{key}.json")
+        if found is None or not self.store.exists(key + FORMATS[utterance.job.format].suffix):
             return None
-        facts: Output = json.loads(found.body)
-        return {**self._address(utterance, engine), **facts, "cached": True}
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # damaged: spoken again and overwritten
+            return float(json.loads(found.body)["duration"])
+        return None
 
     def deliver(self, encoded: bytes, facts: Output, utterance: Utterance, engine: Engine, request: Request) -> Output:
         """The answer. Raises JobError TOO_LARGE, or StorageUnavailable."""
@@ -89,7 +93,7 @@ class Delivery:
         key = content_key(utterance, engine)
         self.store.put(key + FORMATS[utterance.job.format].suffix, encoded)
         self.store.put(f"{key}.json", json.dumps(facts).encode())  # last: it says that the audio is there
-        return {**self._address(utterance, engine), **facts}
+        return {**self.address(utterance, engine), **facts}
 
     def refuse_early(self, utterance: Utterance, spoken_s: float, share: float, request: Request) -> None:
         """Raises JobError TOO_LARGE once what was spoken, `share` of the text, cannot leave already."""
@@ -123,7 +127,8 @@ class Delivery:
         largest = _base64_bytes(job.format, utterance.sample_rate_hz, longest_s) * _headroom(job.format)
         return job.delivery == "s3" or (job.delivery == "auto" and largest > self.cap_bytes(request))
 
-    def _address(self, utterance: Utterance, engine: Engine) -> Output:
+    def address(self, utterance: Utterance, engine: Engine) -> Output:
+        """Where the bucket's answer can be fetched from now on, and for how long."""
         assert self.store is not None
         audio_format = FORMATS[utterance.job.format]
         key = content_key(utterance, engine) + audio_format.suffix

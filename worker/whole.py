@@ -15,9 +15,10 @@ def whole(job: SynthesizeInput, speaker: Speaker, delivery: Delivery, request: R
     """The job's answer, from the bucket if it is there. Raises JobError, SynthesisError or LibraryError."""
     delivery.refuse_impossible(job)
     utterance = speaker.utterance(job, request)
-    stored = delivery.find(utterance, speaker.engine, request)
-    if stored is not None:
-        return stored
+    stored_s = delivery.find(utterance, speaker.engine, request)
+    if stored_s is not None:
+        facts = speaker.facts(utterance, stored_s, request)
+        return {**delivery.address(utterance, speaker.engine), **facts, "cached": True}
     samples = _spoken(utterance, speaker, delivery, request)
     with request.timed("encode_s"):
         levelled = normalise(samples, SAMPLE_RATE_HZ, job.normalize)
