@@ -6,18 +6,24 @@ Two layers of T3 instead of 30 (see builder/make_random_weights.py); everything 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import io
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from chatterbox.tts import ChatterboxTTS
 
 from synthesis import SAMPLE_RATE_HZ, ReferenceAudio
 from synthesis.chatterbox import ChatterboxEngine
+from synthesis.chatterbox_model import ChatterboxModel
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "builder/make_random_weights.py"
@@ -42,12 +48,39 @@ def expect_few_layers() -> None:
     set_num_t3_layers(NUM_T3_LAYERS)
 
 
+@dataclass
+class Loaded:
+    engine: ChatterboxEngine
+    printed: str  # while it was loaded
+
+    @property
+    def model(self) -> ChatterboxModel:
+        return self.engine._chatterbox
+
+    @property
+    def upstream(self) -> ChatterboxTTS:
+        return self.model._upstream
+
+    def engine_with(self, model: ChatterboxModel | None = None, **options: Any) -> ChatterboxEngine:
+        """Another engine, with an empty cache, on the loaded weights."""
+        defaults = {"model": "base", "device": "cpu", "revision": "r1", "max_speech_tokens": MAX_SPEECH_TOKENS}
+        return ChatterboxEngine(model or self.model, **{**defaults, **options})
+
+
 @functools.cache
-def engine() -> ChatterboxEngine:
+def load() -> Loaded:
+    folder = weights_folder()
     # One: threads that wait for each other spin, and on a machine with other work that takes ten times the time.
     torch.set_num_threads(1)
     expect_few_layers()
-    return ChatterboxEngine.load(weights_folder(), device="cpu", max_speech_tokens=MAX_SPEECH_TOKENS)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        engine = ChatterboxEngine.load(folder, device="cpu", max_speech_tokens=MAX_SPEECH_TOKENS)
+    return Loaded(engine, printed.getvalue())
+
+
+def engine() -> ChatterboxEngine:
+    return load().engine
 
 
 def reference(pitch_hz: float, duration_s: float = 1.2) -> ReferenceAudio:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import subprocess
 import sys
@@ -22,24 +21,19 @@ pytest.importorskip("chatterbox", reason="the light set has no model")
 
 import random_chatterbox
 import torch
-from chatterbox.tts import ChatterboxTTS, Conditionals
-from random_chatterbox import MAX_SPEECH_TOKENS, reference
+from chatterbox.tts import ChatterboxTTS
+from random_chatterbox import MAX_SPEECH_TOKENS, Loaded, reference
 from safetensors.torch import save
 
 from synthesis import SAMPLE_RATE_HZ, ReferenceAudio, SynthesisOptions
 from synthesis.chatterbox import MAX_SEGMENT_CHARS, ChatterboxEngine, cut_text
-from synthesis.chatterbox_device import RequestRandom, choose_device, translated_errors
 from synthesis.chatterbox_model import ChatterboxModel
 from synthesis.conditionals import ChatterboxConditionals
 from synthesis.errors import (
     Cancelled,
     EmptyText,
-    EngineUnavailable,
     InvalidOption,
-    NoBuiltinVoice,
-    OutOfDeviceMemory,
     SynthesisError,
-    UnusableReference,
     WeightsNotFound,
 )
 
@@ -48,32 +42,9 @@ TEXT = "Hello world, this is a test."
 LOW, HIGH = reference(100), reference(220)
 
 
-@dataclass
-class Loaded:
-    engine: ChatterboxEngine
-    printed: str  # while it was loaded
-
-    @property
-    def model(self) -> ChatterboxModel:
-        return self.engine._chatterbox
-
-    @property
-    def upstream(self) -> ChatterboxTTS:
-        return self.model._upstream
-
-    def engine_with(self, model: ChatterboxModel | None = None, **options: Any) -> ChatterboxEngine:
-        """Another engine, with an empty cache, on the loaded weights."""
-        defaults = {"model": "base", "device": "cpu", "revision": "r1", "max_speech_tokens": MAX_SPEECH_TOKENS}
-        return ChatterboxEngine(model or self.model, **{**defaults, **options})
-
-
 @pytest.fixture(scope="module")
 def loaded() -> Loaded:
-    random_chatterbox.weights_folder()
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        engine = random_chatterbox.engine()
-    return Loaded(engine, printed.getvalue())
+    return random_chatterbox.load()
 
 
 @pytest.fixture
@@ -205,26 +176,6 @@ def test_a_request_leaves_nothing_behind(loaded: Loaded) -> None:
     assert not np.array_equal(first, other)
 
 
-def test_random_numbers_are_those_of_manual_seed_and_the_requests_own() -> None:
-    torch.manual_seed(5)
-    expected = torch.rand(4)
-    mine, other = RequestRandom(5, "cpu"), RequestRandom(6, "cpu")
-    drawn = []
-    for _ in range(2):
-        with mine.drawn():
-            drawn.append(torch.rand(2))
-        with other.drawn():
-            torch.rand(3)
-    assert torch.equal(torch.cat(drawn), expected)
-
-
-def test_a_failing_request_gives_the_generators_back() -> None:
-    state = torch.get_rng_state()
-    with pytest.raises(IndexError), RequestRandom(1, "cpu").drawn():
-        torch.rand(1)[2]
-    assert torch.equal(torch.get_rng_state(), state)
-
-
 def test_a_cancelled_request_stops_within_a_step_and_harms_no_other(loaded: Loaded) -> None:
     engine = loaded.engine_with(max_speech_tokens=5)
     options = SynthesisOptions(seed=5)
@@ -335,88 +286,6 @@ def test_a_model_that_says_nothing_is_asked_again_and_then_an_error(loaded: Load
         engine.synthesize(TEXT, engine.builtin(), SynthesisOptions())
 
 
-# Voices
-
-
-class Store(dict[str, bytes]):
-    """SavedConditionals in memory."""
-
-    read = dict.get
-
-    def write(self, key: str, blob: bytes) -> None:
-        self[key] = blob
-
-
-class FullStore(Store):
-    def write(self, key: str, blob: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
-
-def test_conditionals_are_saved_and_read_again(loaded: Loaded) -> None:
-    store = Store()
-    computed = loaded.engine_with().prepare(LOW, store)
-    [key] = store
-    assert key.replace("-", "").isalnum()
-    assert key.startswith("chatterbox-base-r1-")
-    assert isinstance(computed, ChatterboxConditionals)
-    # What is read is what was saved: a marked copy comes back as it is.
-    marked = ChatterboxConditionals(**{**computed.tensors(), "embedding": computed.embedding + 1})
-    store[key] = marked.to_bytes("r1", LOW.digest)
-    engine = loaded.engine_with()
-    read = engine.prepare(LOW, store)
-    assert isinstance(read, ChatterboxConditionals)
-    assert torch.equal(read.embedding, computed.embedding + 1)
-    store.clear()
-    assert engine.prepare(LOW, store) is read  # from memory
-
-
-@pytest.mark.parametrize("damage", [lambda blob: b"", lambda blob: blob[:-1]], ids=["empty", "cut short"])
-def test_damaged_saved_conditionals_are_computed_anew(loaded: Loaded, damage: Any) -> None:
-    store = Store()
-    loaded.engine_with().prepare(LOW, store)
-    [(key, blob)] = store.items()
-    store[key] = damage(blob)
-    loaded.engine_with().prepare(LOW, store)
-    assert store[key] == blob
-
-
-def test_conditionals_of_other_weights_are_not_used(loaded: Loaded) -> None:
-    store = Store()
-    loaded.engine_with(revision="r1").prepare(LOW, store)
-    loaded.engine_with(revision="r2").prepare(LOW, store)
-    assert len(store) == 2
-
-
-def test_a_store_that_cannot_be_written_costs_only_time(loaded: Loaded, caplog: pytest.LogCaptureFixture) -> None:
-    assert loaded.engine_with().prepare(LOW, FullStore()).num_bytes > 0
-    assert "could not be saved" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("samples", "fault"),
-    [
-        (np.zeros(0, np.float32), "has 0.00 s"),
-        (LOW.samples[:23_999], "has 1.00 s"),
-        (np.zeros((24_000, 2), np.float32), "mono"),
-        (np.full(24_000, 1e-5, np.float32), "silent"),
-        (np.full(24_000, np.nan, np.float32), "NaN"),
-    ],
-)
-def test_a_clip_without_a_voice_is_refused(loaded: Loaded, samples: np.ndarray, fault: str) -> None:
-    with pytest.raises(UnusableReference, match=fault):
-        loaded.engine_with().prepare(ReferenceAudio(samples))
-
-
-def test_weights_without_a_usable_voice_bring_none(loaded: Loaded, caplog: pytest.LogCaptureFixture) -> None:
-    upstream = loaded.upstream
-    damaged = Conditionals(upstream.conds.t3, {**upstream.conds.gen, "embedding": torch.zeros(1, 10)})
-    for conds in (None, damaged):
-        bare = ChatterboxTTS(upstream.t3, upstream.s3gen, upstream.ve, upstream.tokenizer, "cpu", conds)
-        with pytest.raises(NoBuiltinVoice, match="name one"):
-            loaded.engine_with(ChatterboxModel(bare)).builtin()
-    assert "conds.pt, cannot be used: embedding" in caplog.text
-
-
 # Refusals
 
 
@@ -430,16 +299,6 @@ def test_a_text_without_words_is_refused(loaded: Loaded) -> None:
         loaded.engine.synthesize(" ... ", loaded.engine.builtin(), SynthesisOptions())
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
-    absent = "mps" if torch.cuda.is_available() else "cuda"
-    with pytest.raises(EngineUnavailable, match=f"'{absent}' is not on this machine"):
-        choose_device(absent)
-    with pytest.raises(EngineUnavailable, match="'abacus'"):
-        choose_device("abacus")
-    assert choose_device("cpu") == "cpu"
-    assert choose_device(None) in ("cuda", "mps", "cpu")
-
-
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     other_model = save({"weight": torch.zeros(1)})
     for content in (other_model, b"", None):
@@ -449,15 +308,6 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
             path.write_bytes(content)
         with pytest.raises(WeightsNotFound, match="not those of chatterbox's base model"):
             ChatterboxEngine.load(tmp_path, device="cpu")
-
-
-def test_memory_that_runs_out_is_named() -> None:
-    with pytest.raises(OutOfDeviceMemory, match="ran out of memory"), translated_errors():
-        torch.empty(10**15)
-    with pytest.raises(OutOfDeviceMemory), translated_errors():
-        raise torch.OutOfMemoryError("CUDA out of memory")
-    with pytest.raises(RuntimeError, match="shapes"), translated_errors():
-        raise RuntimeError("shapes")
 
 
 def test_a_watermarker_that_is_missing_is_named() -> None:
