@@ -154,7 +154,7 @@ process and the platform on loopback.
 | `MAX_CONCURRENCY` | jobs a second, one sentence each |
 |---|---|
 {rates}
-The SDK looks for jobs once a second when it is full, so that it never passes `MAX_CONCURRENCY` jobs a second.
+The SDK looks for jobs once a second when it is full: about `MAX_CONCURRENCY` jobs a second is all it takes.
 
 Overhead of a job besides its synthesis and the SDK's own:
 p50 {overhead_ms["p50"]:.1f} ms, p95 {overhead_ms["p95"]:.1f} ms.

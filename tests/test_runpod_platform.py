@@ -184,15 +184,16 @@ def test_every_job_of_a_killed_worker_is_finished_once_by_the_next(tmp_path: Pat
     environment = {"MAX_CONCURRENCY": "4"}
     with Platform() as platform, WorkerProcess(platform, "first", tmp_path / "log", environment) as first:
         first.wait_until_ready()
-        text = {"text": SENTENCE * 20, "format": "mp3"}
+        text = {"text": SENTENCE * 12}
         jobs = [platform.submit(text, webhook=platform.webhook_url) for _ in range(12)]
-        platform.until(lambda: any(job.status == "COMPLETED" for job in jobs), 30)
+        platform.until(lambda: sum(bool(job.workers) for job in jobs) > 4, 30)  # its second round has begun
         first.kill()
         with WorkerProcess(platform, "second", tmp_path / "log2", environment):
             platform.wait(*jobs)
             platform.until(lambda: len(platform.of_kind("webhook-received")) >= 12, 10)
         again = [job for job in jobs if len(job.workers) > 1]
         assert again, "the worker was killed with jobs in hand"
+        assert len(again) < 12, "and had finished some"
         assert [job.status for job in jobs] == ["COMPLETED"] * 12
         assert [job.answers for job in jobs] == [1] * 12
         assert sorted(event.job for event in platform.of_kind("webhook-received")) == sorted(job.id for job in jobs)
