@@ -24,6 +24,7 @@ ENV PATH=/app/.venv/bin:$PATH
 ARG BAKE_WEIGHTS=1
 ENV MODEL_DIR=/models/chatterbox
 COPY builder/fetch_weights.py builder/bake_weights.sh builder/
+COPY synthesis/errors.py synthesis/weights.py synthesis/weights_hub.py synthesis/
 RUN BAKE_WEIGHTS=${BAKE_WEIGHTS} builder/bake_weights.sh
 
 COPY generate_voice_embedding.py handler.py test_input.json ./

@@ -30,8 +30,8 @@ def checks(worker: Callable[[], Worker], *, for_one_job: bool = False) -> list[C
         worker()
 
     def check_storage() -> None:
-        """The voices can be listed, and the bucket for long answers answers."""
-        worker().library.count()
+        """The voices can be reached, and the bucket for long answers answers."""
+        worker().library.check()
         worker().delivery.check()
 
     def check_engine() -> None:
