@@ -49,9 +49,9 @@ def test_everything_copied_exists_and_is_let_through() -> None:
 
 def test_code_comes_after_packages_and_weights() -> None:
     position = {
-        word: DOCKERFILE.index(word) for word in ("setup_venv.sh worker", "bake_weights.sh\n", "COPY synthesis/")
+        word: DOCKERFILE.index(word) for word in ("setup_venv.sh worker", "bake_weights.sh\n", "COPY synthesis/ ")
     }
-    assert position["setup_venv.sh worker"] < position["bake_weights.sh\n"] < position["COPY synthesis/"]
+    assert position["setup_venv.sh worker"] < position["bake_weights.sh\n"] < position["COPY synthesis/ "]
 
 
 def test_everything_the_worker_imports_is_in_the_image() -> None:
