@@ -1,4 +1,4 @@
-"""Which engine speaks on this machine: ENGINE=auto|chatterbox|espeak of the contract.
+"""Which engine speaks on this machine: ENGINE=auto|chatterbox|espeak of the contract, and native.
 
 Knows where engines come from and what makes one unavailable, nothing of what they do. Nothing of an engine is imported
 before it is chosen.
@@ -14,7 +14,8 @@ from typing import Literal
 from synthesis.engine import Engine
 from synthesis.errors import EngineUnavailable, WeightsNotFound
 
-EngineName = Literal["auto", "chatterbox", "espeak"]
+# "native" is Chatterbox in this repository's own implementation: upstream's samples on the CPU, not yet run on a GPU.
+EngineName = Literal["auto", "chatterbox", "native", "espeak"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +40,9 @@ def load_engine(
     if engine == "espeak":
         return _load_espeak()
     try:
-        return _load_chatterbox(model, device, model_dir, hf_home)
+        return _load_chatterbox(model, device, model_dir, hf_home, native=engine == "native")
     except (EngineUnavailable, WeightsNotFound) as error:
-        if engine == "chatterbox" or on_runpod:
+        if engine != "auto" or on_runpod:
             raise
         logger.warning("eSpeak NG speaks instead of chatterbox (ENGINE=auto): %s", error)
         return _load_espeak()
@@ -53,11 +54,17 @@ def _load_espeak() -> Engine:
     return EspeakEngine()
 
 
-def _load_chatterbox(model: str, device: str | None, model_dir: Path | None, hf_home: Path | None) -> Engine:
+def _load_chatterbox(
+    model: str, device: str | None, model_dir: Path | None, hf_home: Path | None, *, native: bool
+) -> Engine:
     missing = [package for package in _CHATTERBOX_PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
         raise EngineUnavailable(f"{' and '.join(missing)} not installed; run make setup-full, or set ENGINE=espeak")
     directory = _weights_directory(model, model_dir, hf_home)
+    if native:
+        from synthesis.native.loading import load_native_engine
+
+        return load_native_engine(directory, model=model, device=device)
     from synthesis.chatterbox import ChatterboxEngine
 
     return ChatterboxEngine.load(directory, device=device, model=model)

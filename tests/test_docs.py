@@ -24,6 +24,7 @@ from worker.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+STORE_SETTINGS = "voice_library/stores/settings.py"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -97,19 +98,24 @@ def test_every_make_target_in_the_readme_exists() -> None:
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, flags=re.MULTILINE)) <= targets
 
 
-def test_the_tree_in_the_readme_lists_every_file_of_the_rooms() -> None:
+def tracked_files() -> list[str]:
+    return subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=True).stdout.split()
+
+
+def test_the_tree_in_the_readme_lists_everything_at_the_top() -> None:
     tree = README.partition("## What is where")[2].partition("## Limits")[0]
-    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=True).stdout.split()
-    top_level = {path.split("/")[0] for path in tracked}
-    missing = [name for name in sorted(top_level) if not name.startswith(".git") and name not in tree]
-    rooms = ("synthesis/", "voice_library/", "worker/", "builder/")
-    missing += [
-        path
-        for path in tracked
-        if path.startswith(rooms) and "requirements/" not in path and Path(path).name not in tree
-        if Path(path).name != "__init__.py"
-    ]
-    assert not missing
+    top_level = {path.split("/")[0] for path in tracked_files()} - {".gitignore"}
+    assert sorted(name for name in top_level if name not in tree) == []
+
+
+def test_the_architecture_page_has_a_line_for_every_file_and_no_other() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## Every file")[2]
+    listed = set()
+    for room, table in re.findall(r"^`([a-z_/]+/)`\n(.*?)(?=^`|\Z)", page, flags=re.MULTILINE | re.DOTALL):
+        listed |= {room + name for name in re.findall(r"^\| `(.+?\.py)` \|", table, flags=re.MULTILINE)}
+    rooms = ("synthesis/", "voice_library/", "worker/", "benchmarks/")
+    there = {path for path in tracked_files() if path.startswith(rooms) and path.endswith(".py")}
+    assert listed == {path for path in there if not path.endswith("__init__.py")}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -120,5 +126,8 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 def test_every_environment_variable_is_documented() -> None:
     read = re.findall(r'"([A-Z][A-Z_]+)"', (ROOT / "worker/settings.py").read_text(encoding="utf-8"))
+    read += re.findall(r'"(BUCKET_[A-Z_]+|[A-Z]+_[A-Z_]+)"', (ROOT / STORE_SETTINGS).read_text(encoding="utf-8"))
     assert read
-    assert [name for name in read if name != "RUNPOD_POD_ID" and f"`{name}`" not in README] == []
+    pages = README + (ROOT / "docs/s3.md").read_text(encoding="utf-8")
+    platforms_own = ("RUNPOD_POD_ID", "RUNPOD_WEBHOOK_GET_JOB")
+    assert [name for name in read if name not in platforms_own and f"`{name}" not in pages] == []

@@ -92,4 +92,12 @@ def test_auto_takes_chatterbox_where_its_weights_are() -> None:
 
     expect_few_layers()
     engine = load_engine("auto", model_dir=weights_folder(), device="cpu")
-    assert (engine.name, engine.model, engine.device) == ("chatterbox", "base", "cpu")
+    assert (type(engine).__name__, engine.model, engine.device) == ("ChatterboxEngine", "base", "cpu")
+
+
+def test_native_is_chatterbox_by_our_own_code() -> None:
+    from random_chatterbox import weights_folder
+
+    engine = load_engine("native", model_dir=weights_folder(), device="cpu")
+    assert (type(engine).__name__, engine.name, engine.model) == ("NativeEngine", "chatterbox", "base")
+    engine.close()
