@@ -15,34 +15,18 @@ import numpy as np
 from torch import Tensor
 
 from synthesis.chatterbox_device import RequestRandom, choose_device, translated_errors
-from synthesis.chatterbox_model import SPEECH_TOKENS_PER_S, ChatterboxModel
-from synthesis.conditionals import ChatterboxConditionals, ConditionalsError
-from synthesis.conditionals_cache import ConditionalsCache
+from synthesis.chatterbox_model import ChatterboxModel
+from synthesis.chatterbox_segments import MAX_SEGMENT_CHARS, MAX_SPEECH_TOKENS, SPEECH_TOKENS_PER_S, cut_text
+from synthesis.chatterbox_voices import CACHE_BYTES, Voices
+from synthesis.conditionals import ChatterboxConditionals
 from synthesis.engine import SAMPLE_RATE_HZ, Conditionals, Engine, ReferenceAudio, Samples, SavedConditionals, never
-from synthesis.errors import InvalidOption, NoBuiltinVoice, SynthesisError, UnusableReference
+from synthesis.errors import InvalidOption, NoBuiltinVoice, SynthesisError
 from synthesis.options import SynthesisOptions
-from synthesis.text import clean_text, pause_after_s, split_text
+from synthesis.text import clean_text, pause_after_s
 from synthesis.weights import weights_revision
 
 logger = logging.getLogger(__name__)
 
-MAX_SPEECH_TOKENS = 1000  # of one segment: upstream's own limit (chatterbox `tts.py:generate`), 40 s of speech
-
-# A segment must be said in that time also by a slow speaker. Slow is 100 words a minute, a third below the 150 to 160
-# that audio books are read at (Williams, "Guidelines for the Use of Multimedia in Instruction", 1998); an English word
-# has 4.79 letters (Norvig, "English Letter Frequency Counts: Mayzner Revisited", 2013) and a space.
-_SLOW_CHARS_PER_S = 100 / 60 * (4.79 + 1)
-MAX_SEGMENT_CHARS = int(MAX_SPEECH_TOKENS / SPEECH_TOKENS_PER_S * _SLOW_CHARS_PER_S)
-
-# "Seven" for "7": the digits' names have 4 letters on average, and a space more than the digit. Only what a usual
-# speaker, 1.5 times as quick as the slow one, could not say in time is cut again for it.
-_CHARS_OF_A_DIGIT = 4
-_SLACK = 1.5
-
-MIN_REFERENCE_S = 1.0  # what enrolment asks for too; shorter clips hold too little of a voice
-SILENCE = 1e-4  # -80 dBFS, where 16-bit noise begins: a clip whose peak is below says nothing
-
-CACHE_BYTES = 256 * 1024 * 1024  # about 1,500 voices of 10 s
 _MAX_TRIES = 3  # for a text of which the model says nothing at all
 
 # Torch's global generators are the process's, and upstream draws from them: two engines share this lock.
@@ -73,7 +57,7 @@ class ChatterboxEngine(Engine):
         self.revision = revision
         self._max_speech_tokens = max_speech_tokens
         self._max_segment_chars = max_segment_chars
-        self._cache = ConditionalsCache(cache_bytes)
+        self._voices = Voices(self._listen, model=model, revision=revision, device=device, cache_bytes=cache_bytes)
 
     @classmethod
     def load(
@@ -90,7 +74,7 @@ class ChatterboxEngine(Engine):
 
     def prepare(self, reference: ReferenceAudio, saved: SavedConditionals | None = None) -> Conditionals:
         """Raises UnusableReference for a clip that is too short, silent or not finite."""
-        return self._cache.get(reference.digest, lambda: self._load_or_compute(reference, saved))
+        return self._voices.prepare(reference, saved)
 
     def builtin(self) -> Conditionals:
         if self._chatterbox.builtin is None:
@@ -160,52 +144,6 @@ class ChatterboxEngine(Engine):
             f"the model said nothing in {_MAX_TRIES} tries; allowed is any text it can say; choose another seed or text"
         )
 
-    def _load_or_compute(self, reference: ReferenceAudio, saved: SavedConditionals | None) -> ChatterboxConditionals:
-        key = f"chatterbox-{self.model}-{self.revision[:16]}-{reference.digest[:16]}"  # both again in full inside
-        blob = None if saved is None else saved.read(key)
-        if blob is not None:
-            try:
-                return ChatterboxConditionals.from_bytes(blob, self.revision, reference.digest, self.device)
-            except ConditionalsError as error:
-                logger.warning("saved conditionals %s are computed anew: %s", key, error)
-        conditionals = self._compute(reference)
-        if saved is not None:
-            try:
-                saved.write(key, conditionals.to_bytes(self.revision, reference.digest))
-            except OSError as error:  # only the next worker's time is lost
-                logger.warning("conditionals %s could not be saved: %s", key, error)
-        return conditionals
-
-    def _compute(self, reference: ReferenceAudio) -> ChatterboxConditionals:
-        samples = reference.samples
-        _check_usable(samples)
-        try:
-            with translated_errors(), _COMPUTING:
-                return self._chatterbox.conditionals(samples)
-        except ConditionalsError as error:
-            raise UnusableReference(
-                f"the reference audio gives no usable voice: {error}; record another clip"
-            ) from error
-
-
-def cut_text(text: str, max_chars: int) -> list[str]:
-    """text as segments that are said in the time max_chars characters of prose take: `split_text`, but for segments
-    full of digits, which are cut again as if every digit were written out."""
-    segments = []
-    for segment in split_text(text, max_chars):
-        spoken_chars = len(segment) + _CHARS_OF_A_DIGIT * sum(character.isdigit() for character in segment)
-        dense = spoken_chars > max_chars * _SLACK
-        segments += split_text(segment, len(segment) * max_chars // spoken_chars) if dense else [segment]
-    return segments
-
-
-def _check_usable(samples: Samples) -> None:
-    fault = None
-    if samples.ndim != 1 or len(samples) < MIN_REFERENCE_S * SAMPLE_RATE_HZ:
-        fault = f"has {samples.size / SAMPLE_RATE_HZ:.2f} s; allowed is mono of {MIN_REFERENCE_S:g} s or more"
-    elif not np.isfinite(samples).all():
-        fault = "holds NaN or infinite samples; allowed are finite ones"
-    elif np.abs(samples).max() < SILENCE:
-        fault = "is silent; allowed is a clip in which someone speaks"
-    if fault:
-        raise UnusableReference(f"the reference audio {fault}; record another clip")
+    def _listen(self, samples: Samples) -> ChatterboxConditionals:
+        with _COMPUTING:
+            return self._chatterbox.conditionals(samples)

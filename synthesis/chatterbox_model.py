@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SPEECH_TOKENS_PER_S = 25  # chatterbox `s3tokenizer.py:S3_TOKEN_RATE`
-
 
 class ChatterboxModel:
     """The base model on one device."""

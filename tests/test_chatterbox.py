@@ -26,8 +26,9 @@ from random_chatterbox import MAX_SPEECH_TOKENS, Loaded, reference
 from safetensors.torch import save
 
 from synthesis import SAMPLE_RATE_HZ, ReferenceAudio, SynthesisOptions
-from synthesis.chatterbox import MAX_SEGMENT_CHARS, ChatterboxEngine, cut_text
+from synthesis.chatterbox import ChatterboxEngine
 from synthesis.chatterbox_model import ChatterboxModel
+from synthesis.chatterbox_segments import MAX_SEGMENT_CHARS, cut_text
 from synthesis.conditionals import ChatterboxConditionals
 from synthesis.errors import (
     Cancelled,

@@ -66,13 +66,13 @@ def test_audio_is_upstreams(engine: NativeEngine, options: SynthesisOptions) -> 
 def test_conditionals_are_upstreams_and_each_engine_reads_what_the_other_saved(engine: NativeEngine) -> None:
     upstream = random_chatterbox.engine()
     saved = Saved()
-    theirs = upstream._compute(CLIP)
+    theirs = upstream._voices._compute(CLIP)
     ours = engine.prepare(CLIP, saved)
     assert isinstance(ours, ChatterboxConditionals)
     for name, tensor in theirs.tensors().items():
         torch.testing.assert_close(ours.tensors()[name], tensor, rtol=0, atol=1e-5)
     assert engine.prepare(CLIP, saved) is ours, "kept in memory"
-    read = upstream._load_or_compute(CLIP, saved)
+    read = upstream._voices._load_or_compute(CLIP, saved)
     assert saved.num_reads == 2
     assert all(torch.equal(read.tensors()[name], tensor) for name, tensor in ours.tensors().items())
 

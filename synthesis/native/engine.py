@@ -16,15 +16,14 @@ from concurrent.futures import TimeoutError as NotYetError  # of its own kind be
 
 import numpy as np
 
-from synthesis.chatterbox import MAX_SEGMENT_CHARS, MAX_SPEECH_TOKENS, cut_text
-from synthesis.chatterbox_model import SPEECH_TOKENS_PER_S
+from synthesis.chatterbox_segments import MAX_SEGMENT_CHARS, MAX_SPEECH_TOKENS, SPEECH_TOKENS_PER_S, cut_text
+from synthesis.chatterbox_voices import Voices
 from synthesis.conditionals import ChatterboxConditionals
 from synthesis.engine import SAMPLE_RATE_HZ, Conditionals, Engine, ReferenceAudio, Samples, SavedConditionals, never
 from synthesis.errors import Cancelled, EngineUnavailable, InvalidOption, NoBuiltinVoice
 from synthesis.native.request import Request, SamplingParameters
 from synthesis.native.runner import Runner
 from synthesis.native.text_tokens import TextTokenizer
-from synthesis.native.voices import Voices
 from synthesis.options import SynthesisOptions
 from synthesis.text import clean_text, pause_after_s
 

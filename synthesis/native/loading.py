@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from synthesis.chatterbox import MAX_SPEECH_TOKENS
 from synthesis.chatterbox_device import choose_device, translated_errors
+from synthesis.chatterbox_segments import MAX_SPEECH_TOKENS
+from synthesis.chatterbox_voices import Voices, read_builtin_voice
 from synthesis.engine import Samples
 from synthesis.errors import WeightsNotFound
 from synthesis.native.checkpoint import decoder_dtype, read_tensors
@@ -23,7 +24,6 @@ from synthesis.native.runner import Runner
 from synthesis.native.s3gen import TENSOR_PREFIXES, S3Gen, Utterance
 from synthesis.native.t3 import T3
 from synthesis.native.text_tokens import TextTokenizer
-from synthesis.native.voices import Voices, read_builtin_voice
 from synthesis.native.watermark import Watermarker
 from synthesis.weights import weights_revision
 

@@ -1,7 +1,7 @@
-"""Conditionals of a voice: from memory, from where the caller saves them, or computed.
+"""Conditionals of a voice for Chatterbox: from memory, from where the caller saves them, or computed.
 
-What is saved is what the chatterbox engine saves, under the same keys: each reads the other's. Knows nothing of how
-conditionals are computed.
+Both implementations keep them here, under the same keys, so that each reads what the other saved. Knows nothing of how
+they are computed.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from synthesis.chatterbox import CACHE_BYTES, _check_usable
 from synthesis.chatterbox_device import translated_errors
 from synthesis.conditionals import ChatterboxConditionals, ConditionalsError
 from synthesis.conditionals_cache import ConditionalsCache
-from synthesis.engine import Conditionals, ReferenceAudio, Samples, SavedConditionals
+from synthesis.engine import SAMPLE_RATE_HZ, Conditionals, ReferenceAudio, Samples, SavedConditionals
 from synthesis.errors import UnusableReference
 
 logger = logging.getLogger(__name__)
+
+MIN_REFERENCE_S = 1.0  # what enrolment asks for too; shorter clips hold too little of a voice
+SILENCE = 1e-4  # -80 dBFS, where 16-bit noise begins: a clip whose peak is below says nothing
+
+CACHE_BYTES = 256 * 1024 * 1024  # about 1,500 voices of 10 s
 
 Listen = Callable[[Samples], ChatterboxConditionals]
 
@@ -40,14 +45,14 @@ class Voices:
 
     def _load_or_compute(self, reference: ReferenceAudio, saved: SavedConditionals | None) -> ChatterboxConditionals:
         key = f"chatterbox-{self._model}-{self._revision[:16]}-{reference.digest[:16]}"  # both again in full inside
-        blob = saved.read(key) if saved else None
+        blob = None if saved is None else saved.read(key)
         if blob is not None:
             try:
                 return ChatterboxConditionals.from_bytes(blob, self._revision, reference.digest, self._device)
             except ConditionalsError as error:
                 logger.warning("saved conditionals %s are computed anew: %s", key, error)
         conditionals = self._compute(reference)
-        if saved:
+        if saved is not None:
             try:
                 saved.write(key, conditionals.to_bytes(self._revision, reference.digest))
             except OSError as error:  # only the next worker's time is lost
@@ -74,3 +79,15 @@ def read_builtin_voice(path: Path, device: str) -> ChatterboxConditionals | None
     tensors = {**stored["t3"], **stored["gen"]}
     names = ChatterboxConditionals.__dataclass_fields__
     return ChatterboxConditionals(**{name: tensors[name] for name in names})
+
+
+def _check_usable(samples: Samples) -> None:
+    fault = None
+    if samples.ndim != 1 or len(samples) < MIN_REFERENCE_S * SAMPLE_RATE_HZ:
+        fault = f"has {samples.size / SAMPLE_RATE_HZ:.2f} s; allowed is mono of {MIN_REFERENCE_S:g} s or more"
+    elif not np.isfinite(samples).all():
+        fault = "holds NaN or infinite samples; allowed are finite ones"
+    elif np.abs(samples).max() < SILENCE:
+        fault = "is silent; allowed is a clip in which someone speaks"
+    if fault:
+        raise UnusableReference(f"the reference audio {fault}; record another clip")
