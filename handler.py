@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,9 +29,17 @@ from worker.runpod_loop import Loop, serves_locally
 from worker.settings import Settings, SettingsError
 
 
-@functools.cache
 def worker() -> Worker:
     """The worker of this process, from the environment. Raises SettingsError or LibraryError."""
+    with _MAKING:  # a queue's first jobs may come on several threads at once, and the model is loaded once
+        return _only_worker()
+
+
+_MAKING = threading.Lock()
+
+
+@functools.cache
+def _only_worker() -> Worker:
     return Worker(Settings.from_environment(os.environ))
 
 

@@ -136,6 +136,28 @@ def test_a_wrong_environment_is_explained_before_anything_is_loaded(tree: Path) 
     assert "Traceback" not in run.stdout + run.stderr
 
 
+def test_a_queue_with_many_threads_has_one_worker(tree: Path) -> None:
+    program = """
+import threading, time
+import handler
+class Slow(handler.Worker):
+    def __init__(self, settings):
+        time.sleep(0.2)
+        super().__init__(settings)
+handler.Worker = Slow
+made = []
+threads = [threading.Thread(target=lambda: made.append(handler.worker())) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert len(made) == 8 and len(set(map(id, made))) == 1, made
+assert handler.handler({"id": "1", "input": {"type": "list_voices"}})["total"] == 2
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment(tree), timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
 def test_test_input_json_is_spoken(tree: Path) -> None:
     run = subprocess.run(
         [sys.executable, "handler.py"],
