@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from synthesis.chatterbox_device import RequestRandom, choose_device, translated_errors
 from synthesis.chatterbox_model import ChatterboxModel
-from synthesis.chatterbox_segments import MAX_SEGMENT_CHARS, MAX_SPEECH_TOKENS, SPEECH_TOKENS_PER_S, cut_text
+from synthesis.chatterbox_segments import MAX_SEGMENT_CHARS, MAX_SPEECH_TOKENS, SPEECH_TOKENS_PER_S, cut_segments
 from synthesis.chatterbox_voices import CACHE_BYTES, Voices
 from synthesis.conditionals import ChatterboxConditionals
-from synthesis.engine import SAMPLE_RATE_HZ, Conditionals, Engine, ReferenceAudio, Samples, SavedConditionals, never
+from synthesis.engine import (
+    CUT_OFF,
+    Conditionals,
+    Engine,
+    ReferenceAudio,
+    Samples,
+    SavedConditionals,
+    Take,
+    never,
+)
 from synthesis.errors import InvalidOption, NoBuiltinVoice, SynthesisError
 from synthesis.options import SynthesisOptions
-from synthesis.text import clean_text, pause_after_s
+from synthesis.text import Segment, plan
 from synthesis.weights import weights_revision
 
 logger = logging.getLogger(__name__)
@@ -83,20 +91,22 @@ class ChatterboxEngine(Engine):
             )
         return self._chatterbox.builtin
 
-    def num_segments(self, text: str) -> int:
-        return len(self._segments(text))
+    def plan(self, text: str, options: SynthesisOptions) -> list[Segment]:
+        planned = plan(
+            text, self._max_segment_chars, language=options.language, pronunciation=dict(options.pronunciation)
+        )
+        return cut_segments(planned, self._max_segment_chars)
 
-    def stream(
+    def takes(
         self,
-        text: str,
+        segments: Sequence[Segment],
+        seeds: Sequence[int],
         conditionals: Conditionals,
         options: SynthesisOptions,
         cancelled: Callable[[], bool] = never,
-    ) -> Iterator[Samples]:
-        """One chunk a segment of text, with the pause that follows it.
-
-        Raises EmptyText, InvalidOption for a language the model does not speak, OutOfDeviceMemory, Cancelled within a
-        token or a flow-matching step of `cancelled`, and SynthesisError when the model says nothing.
+    ) -> Iterator[Take]:
+        """One after the other. Raises InvalidOption for a language the model does not speak, OutOfDeviceMemory,
+        Cancelled within a token or a flow-matching step of `cancelled`, and SynthesisError when the model says nothing.
         """
         if not isinstance(conditionals, ChatterboxConditionals):
             raise TypeError(f"{type(conditionals).__name__} are another engine's conditionals")
@@ -104,42 +114,43 @@ class ChatterboxEngine(Engine):
             raise InvalidOption(
                 f"language is {options.language!r}; the base model speaks only 'en'; leave language out or choose 'en'"
             )
-        segments = self._segments(text)
-        random = RequestRandom(options.seed, self.device)
-        for index, segment in enumerate(segments, start=1):
-            samples = self._speak(segment, conditionals, options, random, cancelled)
-            if index < len(segments):
-                pause = np.zeros(round(pause_after_s(segment) * SAMPLE_RATE_HZ), np.float32)
-                samples = np.concatenate([samples, pause])
-            yield samples
+        return (
+            self._take(segment.text, seed, conditionals, options, cancelled)
+            for segment, seed in zip(segments, seeds, strict=True)
+        )
 
-    def _segments(self, text: str) -> list[str]:
-        return cut_text(clean_text(text), self._max_segment_chars)
+    def voice_similarity(self, samples: Samples, conditionals: Conditionals) -> float | None:
+        if not isinstance(conditionals, ChatterboxConditionals):
+            raise TypeError(f"{type(conditionals).__name__} are another engine's conditionals")
+        with _COMPUTING, translated_errors():
+            return float((self._chatterbox.speaker(samples) * conditionals.speaker_emb).sum())
 
-    def _speak(
+    def _take(
         self,
-        segment: str,
+        text: str,
+        seed: int,
         conditionals: ChatterboxConditionals,
         options: SynthesisOptions,
-        random: RequestRandom,
         cancelled: Callable[[], bool],
-    ) -> Samples:
-        """A segment as watermarked speech, (n,) float32 at 24 kHz."""
+    ) -> Take:
+        random = RequestRandom(seed, self.device)
         with translated_errors():
             with _COMPUTING, random.drawn(), self._chatterbox.interruptible(cancelled):
-                tokens = self._speech_tokens(segment, conditionals, options)
+                tokens, ended = self._speech_tokens(text, conditionals, options)
                 samples = self._chatterbox.waveform(tokens, conditionals)
-            return self._chatterbox.watermark(samples)
+            return Take(self._chatterbox.watermark(samples), seed, () if ended else (CUT_OFF,))
 
-    def _speech_tokens(self, segment: str, conditionals: ChatterboxConditionals, options: SynthesisOptions) -> Tensor:
-        """(n,) int64, n > 0."""
+    def _speech_tokens(
+        self, text: str, conditionals: ChatterboxConditionals, options: SynthesisOptions
+    ) -> tuple[Tensor, bool]:
+        """(n,) int64, n > 0, and whether the model ended them itself."""
         for _ in range(_MAX_TRIES):
-            tokens, ended = self._chatterbox.speech_tokens(segment, conditionals, options, self._max_speech_tokens)
+            tokens, ended = self._chatterbox.speech_tokens(text, conditionals, options, self._max_speech_tokens)
             if not ended:
                 limit_s = self._max_speech_tokens / SPEECH_TOKENS_PER_S
-                logger.warning("a segment of %d characters was cut off after %g s of speech", len(segment), limit_s)
+                logger.warning("a segment of %d characters was cut off after %g s of speech", len(text), limit_s)
             if len(tokens):
-                return tokens
+                return tokens, ended
         raise SynthesisError(
             f"the model said nothing in {_MAX_TRIES} tries; allowed is any text it can say; choose another seed or text"
         )

@@ -81,9 +81,22 @@ class ChatterboxModel:
         tokens, _ = model.s3gen.tokenizer.forward(
             [samples_16k[: model.ENC_COND_LEN]], max_len=model.t3.hp.speech_cond_prompt_len
         )
-        speaker = torch.from_numpy(model.ve.embeds_from_wavs([samples_16k], sample_rate=S3_SR))
-        t3 = T3Cond(speaker_emb=speaker.mean(dim=0, keepdim=True), cond_prompt_speech_tokens=tokens)
+        t3 = T3Cond(speaker_emb=self._speaker(samples_16k), cond_prompt_speech_tokens=tokens)
         return self._as_value(t3, gen)
+
+    @torch.inference_mode()
+    def speaker(self, samples: Samples) -> Tensor:
+        """Who speaks, as T3 is told: (n,) float32 at 24 kHz to (1, 256) of length 1."""
+        import librosa
+        from chatterbox.models.s3tokenizer import S3_SR
+
+        return self._speaker(librosa.resample(samples, orig_sr=SAMPLE_RATE_HZ, target_sr=S3_SR)).to(
+            self._upstream.device
+        )
+
+    def _speaker(self, samples_16k: Samples) -> Tensor:
+        embeddings = self._upstream.ve.embeds_from_wavs([samples_16k], sample_rate=16_000)
+        return torch.from_numpy(embeddings).mean(dim=0, keepdim=True)
 
     def _as_value(self, t3: T3Cond, gen: Mapping[str, Tensor]) -> ChatterboxConditionals:
         return ChatterboxConditionals.of({**vars(t3), **gen}, self._upstream.device)

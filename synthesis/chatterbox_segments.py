@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from synthesis.text import split_text
+from collections.abc import Sequence
+
+from synthesis.text import Segment, pause_after_s, split_text
 
 SPEECH_TOKENS_PER_S = 25  # chatterbox `s3tokenizer.py:S3_TOKEN_RATE`
 MAX_SPEECH_TOKENS = 1000  # of one segment: upstream's own limit (chatterbox `tts.py:generate`), 40 s of speech
@@ -27,4 +29,13 @@ def cut_text(text: str, max_chars: int) -> list[str]:
         spoken_chars = len(segment) + _CHARS_OF_A_DIGIT * sum(character.isdigit() for character in segment)
         dense = spoken_chars > max_chars * _SLACK
         segments += split_text(segment, len(segment) * max_chars // spoken_chars) if dense else [segment]
+    return segments
+
+
+def cut_segments(planned: Sequence[Segment], max_chars: int) -> list[Segment]:
+    """planned, with those cut again that `cut_text` cuts; the last piece of each keeps its pause."""
+    segments = []
+    for segment in planned:
+        *pieces, last = cut_text(segment.text, max_chars)
+        segments += [*(Segment(piece, pause_after_s(piece)) for piece in pieces), Segment(last, segment.pause_after_s)]
     return segments

@@ -1,15 +1,15 @@
 """The one interface behind which every engine speaks.
 
 An engine is stateless between requests: a voice is a value (`Conditionals`), made once by `prepare`, passed in to
-`stream`, never kept on the model. It knows nothing of jobs, voice ids, files or stores; where computed conditionals
-are kept for later is the caller's `SavedConditionals`.
+`takes` and `stream`, never kept on the model. It knows nothing of jobs, voice ids, files or stores; where computed
+conditionals are kept for later is the caller's `SavedConditionals`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -17,7 +17,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from synthesis.errors import EmptyText
 from synthesis.options import SynthesisOptions
+from synthesis.text import Segment
 
 SAMPLE_RATE_HZ = 24_000  # what every engine takes in and gives out (chatterbox `s3gen/const.py:S3GEN_SR`)
 
@@ -58,6 +60,27 @@ def never() -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class Take:
+    """A segment spoken once."""
+
+    samples: Samples  # (n,) float32 at SAMPLE_RATE_HZ, with its watermark; none where the language has no words for it
+    seed: int  # that it was spoken with
+    flags: tuple[str, ...] = ()  # what the engine knows to be wrong: `CUT_OFF`, `REPETITION`, `SILENCE`
+
+
+CUT_OFF = "cut_off"  # it did not end by itself: the last words may be missing
+REPETITION = "repetition"  # it said the same over and over
+SILENCE = "silence"  # it said nothing for too long
+
+
+def segment_seed(seed: int, index: int) -> int:
+    """The first segment's seed is the request's; segments may decode at the same time, so the others need their own."""
+    if index == 0:
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{seed} {index}".encode()).digest()[:4], "big")
+
+
 class Engine(ABC):
     """Text and a voice to audio."""
 
@@ -76,10 +99,34 @@ class Engine(ABC):
         """Conditionals of the voice the engine brings along; NoBuiltinVoice where there is none."""
 
     @abstractmethod
-    def num_segments(self, text: str) -> int:
-        """How many segments `stream` cuts the text into, for showing how far it is. Raises EmptyText."""
+    def plan(self, text: str, options: SynthesisOptions) -> list[Segment]:
+        """The segments in which the text is spoken, by this engine's limits. Raises EmptyText, InvalidOption."""
+
+    def num_segments(self, text: str, options: SynthesisOptions | None = None) -> int:
+        """How many there are, for showing how far it is."""
+        return len(self.plan(text, options or SynthesisOptions()))
 
     @abstractmethod
+    def takes(
+        self,
+        segments: Sequence[Segment],
+        seeds: Sequence[int],
+        conditionals: Conditionals,
+        options: SynthesisOptions,
+        cancelled: Callable[[], bool] = never,
+    ) -> Iterator[Take]:
+        """One take a segment, in order, as the engine says it: no pause added, nothing trimmed. seeds: one a segment.
+
+        What was asked wrongly is raised at once; the iterator raises Cancelled, and SynthesisError. A take depends on
+        its segment, seed, voice and options, not on the segments beside it; where the engine batches, they are decoded
+        together.
+        """
+
+    def voice_similarity(self, samples: Samples, conditionals: Conditionals) -> float | None:  # noqa: ARG002
+        """How much samples, (n,) float32 at SAMPLE_RATE_HZ, sound like the voice: the cosine of the model's own voice
+        encoder, -1 to 1; None where the engine has none."""
+        return None
+
     def stream(
         self,
         text: str,
@@ -87,10 +134,36 @@ class Engine(ABC):
         options: SynthesisOptions,
         cancelled: Callable[[], bool] = never,
     ) -> Iterator[Samples]:
-        """Chunks of speech, (n,) float32 at SAMPLE_RATE_HZ, in order; at most one a segment. Raises SynthesisError
-        before the first one, and Cancelled soon after `cancelled` has become true: it is asked inside segments too,
-        where an engine can stop there."""
+        """Chunks of speech, (n,) float32 at SAMPLE_RATE_HZ, in order; at most one a segment, with the pause that
+        follows it. Raises SynthesisError before the first one, and Cancelled soon after `cancelled` has become true: it
+        is asked inside segments too, where an engine can stop there."""
+        segments = self.plan(text, options)
+        seeds = [segment_seed(options.seed, index) for index in range(len(segments))]
+        return _chunks(segments, self.takes(segments, seeds, conditionals, options, cancelled), options)
 
     def synthesize(self, text: str, conditionals: Conditionals, options: SynthesisOptions) -> Samples:
         """The whole utterance: the concatenation of `stream`. (n,) float32 at SAMPLE_RATE_HZ."""
         return np.concatenate(list(self.stream(text, conditionals, options)))
+
+
+def silence(seconds: float) -> Samples:
+    return np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
+
+
+def nothing_spoken(language: str) -> EmptyText:
+    """The error of a text whose every take is empty."""
+    return EmptyText(
+        f"text holds nothing that can be spoken in {language!r}; allowed are words of that language; set language to "
+        "the text's own"
+    )
+
+
+def _chunks(segments: Sequence[Segment], takes: Iterator[Take], options: SynthesisOptions) -> Iterator[Samples]:
+    anything = False
+    for segment, take in zip(segments, takes, strict=True):
+        if len(take.samples):
+            anything = True
+            pause = silence(segment.pause_after_s)
+            yield np.concatenate([take.samples, pause]) if len(pause) else take.samples
+    if not anything:
+        raise nothing_spoken(options.language)

@@ -12,7 +12,7 @@ import contextlib
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -20,12 +20,21 @@ from typing import Literal
 import numpy as np
 
 from synthesis import espeak_library
-from synthesis.engine import SAMPLE_RATE_HZ, Conditionals, Engine, ReferenceAudio, Samples, SavedConditionals, never
-from synthesis.errors import Cancelled, EmptyText, EngineUnavailable, InvalidOption, SynthesisError, UnusableReference
+from synthesis.engine import (
+    SAMPLE_RATE_HZ,
+    Conditionals,
+    Engine,
+    ReferenceAudio,
+    Samples,
+    SavedConditionals,
+    Take,
+    never,
+)
+from synthesis.errors import Cancelled, EngineUnavailable, InvalidOption, SynthesisError, UnusableReference
 from synthesis.espeak_library import Utterance
 from synthesis.options import SynthesisOptions
 from synthesis.pitch import MAX_F0_HZ, MIN_F0_HZ, median_f0_hz
-from synthesis.text import clean_text, pause_after_s, split_text
+from synthesis.text import Segment, plan
 
 Gender = Literal["female", "male"]
 
@@ -111,21 +120,23 @@ class EspeakEngine(Engine):
         """The ISO 639-1 codes that can be spoken, sorted."""
         return tuple(sorted(language for language in self._library.voices if len(language) == 2))
 
-    def num_segments(self, text: str) -> int:
-        return len(_segments(text))
+    def plan(self, text: str, options: SynthesisOptions) -> list[Segment]:
+        return plan(text, MAX_SEGMENT_CHARS, language=options.language, pronunciation=dict(options.pronunciation))
 
-    def stream(
+    def takes(
         self,
-        text: str,
+        segments: Sequence[Segment],
+        seeds: Sequence[int],
         conditionals: Conditionals,
         options: SynthesisOptions,
         cancelled: Callable[[], bool] = never,
-    ) -> Iterator[Samples]:
-        """A chunk a segment, the pause to the next one included. EmptyText and InvalidOption are raised at once."""
+    ) -> Iterator[Take]:
+        """A take is empty where the segment holds only signs that the language has no words for. The pause that
+        eSpeak NG itself puts after a sentence is left out. InvalidOption is raised at once."""
         if not isinstance(conditionals, EspeakVoice):
             raise TypeError(f"{type(conditionals).__name__} was prepared by another engine")
         settings = self._settings(conditionals, options)
-        return _speak_segments(_segments(text), settings, options, cancelled)
+        return _spoken(segments, seeds, settings, cancelled)
 
     def _settings(self, voice: EspeakVoice, options: SynthesisOptions) -> Utterance:
         """Everything about the utterance but its text."""
@@ -185,28 +196,14 @@ def _pitch_response(variant: str, pitch_range: int, *identifiers: str) -> _Pitch
     raise EngineUnavailable(f"eSpeak NG speaks no digits with {', '.join(identifiers)}; install espeakng-loader anew")
 
 
-def _segments(text: str) -> list[str]:
-    return split_text(clean_text(text), MAX_SEGMENT_CHARS)
-
-
-def _speak_segments(
-    segments: list[str], settings: Utterance, options: SynthesisOptions, cancelled: Callable[[], bool]
-) -> Iterator[Samples]:
-    anything = False
-    for segment, following in zip(segments, [*segments[1:], None], strict=True):
+def _spoken(
+    segments: Sequence[Segment], seeds: Sequence[int], settings: Utterance, cancelled: Callable[[], bool]
+) -> Iterator[Take]:
+    for segment, seed in zip(segments, seeds, strict=True):
         if cancelled():  # a segment itself is spoken in milliseconds
             raise Cancelled
-        [samples] = espeak_library.speak([replace(settings, text=segment)])
-        chunk = _trim_tail(samples)
-        if not len(chunk):
-            continue  # only signs that the language has no words for
-        anything = True
-        pause = np.zeros(round(pause_after_s(segment) * SAMPLE_RATE_HZ), dtype=np.float32)
-        yield np.concatenate([chunk, pause]) if following is not None else chunk
-    if not anything:
-        raise EmptyText(
-            f"text holds nothing that can be spoken in {options.language!r}; set language to the text's own"
-        )
+        [samples] = espeak_library.speak([replace(settings, text=segment.text, seed=seed)])
+        yield Take(_trim_tail(samples), seed)
 
 
 def _trim_tail(samples: Samples) -> Samples:

@@ -34,6 +34,7 @@ class SynthesisOptions:
     min_p: float = _option(0.05, "tokens less likely than this share of the best one are dropped", 0.0, 1.0)
     repetition_penalty: float = _option(1.2, "above 1, tokens already spoken become less likely", 1.0, 2.0)
     language: str = _option("en", "language of the text, an ISO 639-1 code")
+    pronunciation: tuple[tuple[str, str], ...] = _option((), "words, and what to say for them")
 
     def __post_init__(self) -> None:
         for option in fields(self):

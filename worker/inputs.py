@@ -22,10 +22,12 @@ MAX_BASE64_CHARACTERS = 64 * 2**20  # RunPod's own limit is 20 MB a request; oth
 MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ = 8_000, 48_000
 
 _OPTIONS = {option.name: option for option in dataclasses.fields(SynthesisOptions)}
+MAX_PRONUNCIATIONS = 1_000
 
 VoiceId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 VoiceName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Base64 = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BASE64_CHARACTERS)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Gender = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
 
 
@@ -59,6 +61,7 @@ class SynthesizeInput(JobInput):
     repetition_penalty: float = _option("repetition_penalty")
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None  # None: one is drawn, and reported in the answer
     language: Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
+    pronunciation: Annotated[dict[Word, Word], Field(max_length=MAX_PRONUNCIATIONS)] = Field(default_factory=dict)
     model: str | None = None  # None: the one this worker has loaded
 
     format: Literal["wav", "flac", "mp3", "opus", "pcm", "ulaw"] = "wav"
@@ -79,7 +82,7 @@ class SynthesizeInput(JobInput):
         chosen = {name: getattr(self, name) for name in _OPTIONS}
         if chosen["seed"] is None:
             chosen["seed"] = drawn_seed()
-        return SynthesisOptions(**chosen)
+        return SynthesisOptions(**{**chosen, "pronunciation": tuple(sorted(self.pronunciation.items()))})
 
 
 class RegisterVoiceInput(JobInput):

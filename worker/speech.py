@@ -75,7 +75,7 @@ class Speaker:
         spoken = self._device.run(
             lambda: self.engine.stream(text, conditionals, options, request.cancelled), request, "decode_s"
         )
-        num_segments = self.engine.num_segments(text)
+        num_segments = self.engine.num_segments(text, options)
         for done in itertools.count(1):
             chunk = self._device.run(lambda: next(spoken, None), request, "decode_s")
             request.check()

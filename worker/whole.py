@@ -31,7 +31,7 @@ def _spoken(utterance: Utterance, speaker: Speaker, delivery: Delivery, request:
     """All of it; but TOO_LARGE as soon as it is, instead of after the whole text is spoken."""
     chunks: list[Samples] = []
     num_samples = 0
-    num_segments = speaker.engine.num_segments(utterance.job.text)
+    num_segments = speaker.engine.num_segments(utterance.job.text, utterance.options)
     for chunk in speaker.chunks(utterance, request):
         chunks.append(chunk)
         num_samples += len(chunk)

@@ -8,24 +8,33 @@ segment the samples are those of `synthesis.chatterbox` with the same seed (exac
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as NotYetError  # of its own kind before Python 3.11
 
-import numpy as np
+from torch import Tensor
 
-from synthesis.chatterbox_segments import MAX_SEGMENT_CHARS, MAX_SPEECH_TOKENS, SPEECH_TOKENS_PER_S, cut_text
+from synthesis.chatterbox_device import translated_errors
+from synthesis.chatterbox_segments import MAX_SEGMENT_CHARS, MAX_SPEECH_TOKENS, SPEECH_TOKENS_PER_S, cut_segments
 from synthesis.chatterbox_voices import Voices
 from synthesis.conditionals import ChatterboxConditionals
-from synthesis.engine import SAMPLE_RATE_HZ, Conditionals, Engine, ReferenceAudio, Samples, SavedConditionals, never
+from synthesis.engine import (
+    CUT_OFF,
+    Conditionals,
+    Engine,
+    ReferenceAudio,
+    Samples,
+    SavedConditionals,
+    Take,
+    never,
+)
 from synthesis.errors import Cancelled, EngineUnavailable, InvalidOption, NoBuiltinVoice
 from synthesis.native.request import Request, SamplingParameters
 from synthesis.native.runner import Runner
 from synthesis.native.text_tokens import TextTokenizer
 from synthesis.options import SynthesisOptions
-from synthesis.text import clean_text, pause_after_s
+from synthesis.text import Segment, plan
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +44,7 @@ MAX_STEPS_PER_LOOK = 8  # positions are kept for as many steps after the end of 
 _CANCELLED_ASKED_EVERY_S = 0.1
 
 Watermark = Callable[[Samples], Samples]
+SpeakerEncoder = Callable[[Samples], Tensor]  # (n,) float32 at 24 kHz -> (1, 256) of length 1
 
 
 class NativeEngine(Engine):
@@ -51,6 +61,7 @@ class NativeEngine(Engine):
         voices: Voices,
         builtin: ChatterboxConditionals | None,
         watermark: Watermark,
+        speaker: SpeakerEncoder,
         model: str,
         device: str,
         revision: str,
@@ -61,7 +72,7 @@ class NativeEngine(Engine):
         does not end is cut off, 25 a second."""
         self.model, self.device, self.revision = model, device, revision
         self._runner, self._tokenizer, self._voices, self._builtin = runner, tokenizer, voices, builtin
-        self._watermark = watermark
+        self._watermark, self._speaker = watermark, speaker
         self._max_speech_tokens, self._max_segment_chars = max_speech_tokens, max_segment_chars
 
     def prepare(self, reference: ReferenceAudio, saved: SavedConditionals | None = None) -> Conditionals:
@@ -75,20 +86,24 @@ class NativeEngine(Engine):
             )
         return self._builtin
 
-    def num_segments(self, text: str) -> int:
-        return len(self._segments(text))
+    def plan(self, text: str, options: SynthesisOptions) -> list[Segment]:
+        planned = plan(
+            text, self._max_segment_chars, language=options.language, pronunciation=dict(options.pronunciation)
+        )
+        return cut_segments(planned, self._max_segment_chars)
 
-    def stream(
+    def takes(
         self,
-        text: str,
+        segments: Sequence[Segment],
+        seeds: Sequence[int],
         conditionals: Conditionals,
         options: SynthesisOptions,
         cancelled: Callable[[], bool] = never,
-    ) -> Iterator[Samples]:
-        """One chunk a segment of text, with the pause that follows it. A consumer that stops early frees the device.
+    ) -> Iterator[Take]:
+        """All decode together. A consumer that stops early frees the device.
 
-        Raises EmptyText and InvalidOption at once; Cancelled within a few steps of `cancelled`, OutOfDeviceMemory, and
-        SynthesisError when the model says nothing.
+        Raises InvalidOption at once; Cancelled within a few steps of `cancelled`, OutOfDeviceMemory, and SynthesisError
+        when the model says nothing.
         """
         if not isinstance(conditionals, ChatterboxConditionals):
             raise TypeError(f"{type(conditionals).__name__} are another engine's conditionals")
@@ -96,25 +111,31 @@ class NativeEngine(Engine):
             raise InvalidOption(
                 f"language is {options.language!r}; the base model speaks only 'en'; leave language out or choose 'en'"
             )
-        return self._speak(self._segments(text), conditionals, options, cancelled)
+        return self._spoken(segments, seeds, conditionals, options, cancelled)
+
+    def voice_similarity(self, samples: Samples, conditionals: Conditionals) -> float | None:
+        """Loads the voice encoder where nothing has needed it yet."""
+        if not isinstance(conditionals, ChatterboxConditionals):
+            raise TypeError(f"{type(conditionals).__name__} are another engine's conditionals")
+        with translated_errors():
+            return float((self._speaker(samples) * conditionals.speaker_emb).sum())
 
     def close(self) -> None:
         """End the device's thread; whoever still waits for speech gets EngineUnavailable."""
         self._runner.close()
 
-    def _segments(self, text: str) -> list[str]:
-        return cut_text(clean_text(text), self._max_segment_chars)
-
-    def _speak(
+    def _spoken(
         self,
-        segments: list[str],
+        segments: Sequence[Segment],
+        seeds: Sequence[int],
         conditionals: ChatterboxConditionals,
         options: SynthesisOptions,
         cancelled: Callable[[], bool],
-    ) -> Iterator[Samples]:
+    ) -> Iterator[Take]:
         utterance = object()
         requests = [
-            self._request(segment, index, conditionals, options, utterance) for index, segment in enumerate(segments)
+            self._request(segment.text, seed, conditionals, options, utterance)
+            for segment, seed in zip(segments, seeds, strict=True)
         ]
         self._runner.submit(requests)
         try:
@@ -122,36 +143,28 @@ class NativeEngine(Engine):
                 samples = self._watermark(_wait_for(request, cancelled))
                 if not request.ended:
                     limit_s = request.max_tokens / SPEECH_TOKENS_PER_S
-                    logger.warning("a segment of %d characters was cut off after %g s of speech", len(segment), limit_s)
-                if request is not requests[-1]:
-                    pause = np.zeros(round(pause_after_s(segment) * SAMPLE_RATE_HZ), np.float32)
-                    samples = np.concatenate([samples, pause])
-                yield samples
+                    logger.warning(
+                        "a segment of %d characters was cut off after %g s of speech", len(segment.text), limit_s
+                    )
+                yield Take(samples, request.sampling.seed, () if request.ended else (CUT_OFF,))
         finally:
             self._runner.cancel(requests)
 
     def _request(
-        self, segment: str, index: int, voice: ChatterboxConditionals, options: SynthesisOptions, utterance: object
+        self, text: str, seed: int, voice: ChatterboxConditionals, options: SynthesisOptions, utterance: object
     ) -> Request:
-        text_tokens = self._tokenizer.encode(segment)
+        text_tokens = self._tokenizer.encode(text)
         sampling = SamplingParameters(
             cfg_weight=options.cfg_weight,
             temperature=options.temperature,
             repetition_penalty=options.repetition_penalty,
             min_p=options.min_p,
             top_p=options.top_p,
-            seed=segment_seed(options.seed, index),
+            seed=seed,
         )
         room = MAX_LENGTH - _BESIDE_THE_TEXT - len(text_tokens) - MAX_STEPS_PER_LOOK
         max_tokens = min(self._max_speech_tokens, room)
         return Request(text_tokens, voice, options.exaggeration, sampling, max_tokens, utterance)
-
-
-def segment_seed(seed: int, index: int) -> int:
-    """The first segment's seed is the request's; segments decode at the same time, so the others need their own."""
-    if index == 0:
-        return seed
-    return int.from_bytes(hashlib.sha256(f"{seed} {index}".encode()).digest()[:4], "big")
 
 
 def _wait_for(request: Request, cancelled: Callable[[], bool]) -> Samples:

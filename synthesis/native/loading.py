@@ -70,6 +70,7 @@ def load_native_engine(
         voices=Voices(listener.conditionals, model=model, revision=revision, device=device),
         builtin=read_builtin_voice(directory / "conds.pt", device),
         watermark=Watermarker.load().mark,
+        speaker=listener.speaker,
         model=model,
         device=device,
         revision=f"{revision[:16]}-{_FORMAT}-{str(dtype).removeprefix('torch.')}",

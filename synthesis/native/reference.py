@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from synthesis.conditionals import ChatterboxConditionals
 from synthesis.engine import SAMPLE_RATE_HZ, Samples
@@ -75,13 +76,20 @@ class Listener:
         # A clip that is no multiple of 40 ms gives a token too many for its frames.
         tokens = self._tokenizer.tokens(tokenizer_mel(prompt_low))[:, : mel.shape[0] // 2]
         return ChatterboxConditionals(
-            speaker_emb=self._voice.embedding(voice_mel(without_silence(low))).to(self._device),
+            speaker_emb=self._speaker_of(low),
             cond_prompt_speech_tokens=self._tokenizer.tokens(heard),
             prompt_token=tokens,
             prompt_token_len=torch.tensor([tokens.shape[1]], device=self._device),
             prompt_feat=mel[None],
             embedding=self._speaker.embedding(kaldi_filterbank(prompt_low)),
         )
+
+    def speaker(self, samples: Samples) -> Tensor:
+        """Who speaks in a clip, (n,) float32 at 24 kHz, as T3 is told: (1, 256) float32 of length 1."""
+        return self._speaker_of(resample(samples, SAMPLE_RATE_HZ, LOW_RATE_HZ))
+
+    def _speaker_of(self, low: Samples) -> Tensor:
+        return self._voice.embedding(voice_mel(without_silence(low))).to(self._device)
 
 
 class LazyListener:
@@ -95,6 +103,10 @@ class LazyListener:
     def conditionals(self, samples: Samples) -> ChatterboxConditionals:
         """As `Listener.conditionals`; raises what loading raises, and tries again at the next call."""
         return self.get().conditionals(samples)
+
+    def speaker(self, samples: Samples) -> Tensor:
+        """As `Listener.speaker`."""
+        return self.get().speaker(samples)
 
     def get(self) -> Listener:
         """To have it read beforehand, in the background."""
