@@ -137,7 +137,7 @@ class ChatterboxEngine(Engine):
         with translated_errors():
             with _COMPUTING, random.drawn(), self._chatterbox.interruptible(cancelled):
                 tokens, ended = self._speech_tokens(text, conditionals, options)
-                samples = self._chatterbox.waveform(tokens, conditionals)
+                samples = self._chatterbox.waveform(tokens, conditionals, options.cfm_steps)
             return Take(self._chatterbox.watermark(samples), seed, () if ended else (CUT_OFF,))
 
     def _speech_tokens(

@@ -166,7 +166,9 @@ class ChatterboxModel:
         )
 
     @torch.inference_mode()
-    def waveform(self, speech_tokens: Tensor, conditionals: ChatterboxConditionals) -> Samples:
+    def waveform(
+        self, speech_tokens: Tensor, conditionals: ChatterboxConditionals, cfm_steps: int | None = None
+    ) -> Samples:
         """S3Gen: (n,) speech tokens, n > 0, to (960 n,) float32 at 24 kHz. Draws from torch's global generators."""
         # A dict of its own: S3Gen replaces what is in it (`s3gen.py:S3Token2Mel.forward` makes prompt_token float32).
         gen = {
@@ -176,7 +178,9 @@ class ChatterboxModel:
             "prompt_feat_len": None,
             "embedding": conditionals.embedding,
         }
-        samples, _ = self._upstream.s3gen.inference(speech_tokens=speech_tokens, ref_dict=gen)
+        samples, _ = self._upstream.s3gen.inference(
+            speech_tokens=speech_tokens, ref_dict=gen, n_cfm_timesteps=cfm_steps
+        )
         return np.asarray(samples.squeeze(0).cpu().numpy(), dtype=np.float32)
 
     @torch.inference_mode()  # without it users trace 0.5 to 1 GB of host memory a call to the watermark

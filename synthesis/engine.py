@@ -134,16 +134,22 @@ class Engine(ABC):
         options: SynthesisOptions,
         cancelled: Callable[[], bool] = never,
     ) -> Iterator[Samples]:
-        """Chunks of speech, (n,) float32 at SAMPLE_RATE_HZ, in order; at most one a segment, with the pause that
-        follows it. Raises SynthesisError before the first one, and Cancelled soon after `cancelled` has become true: it
-        is asked inside segments too, where an engine can stop there."""
+        """Chunks of speech, (n,) float32 at SAMPLE_RATE_HZ, in order, as soon as each can be heard; pauses are in them.
+
+        Here one a segment; an engine that can speak while it decodes gives more and smaller ones. Raises SynthesisError
+        before the first one, and Cancelled soon after `cancelled` has become true: it is asked inside segments too,
+        where an engine can stop there.
+        """
         segments = self.plan(text, options)
         seeds = [segment_seed(options.seed, index) for index in range(len(segments))]
-        return _chunks(segments, self.takes(segments, seeds, conditionals, options, cancelled), options)
+        return joined(segments, self.takes(segments, seeds, conditionals, options, cancelled), options)
 
     def synthesize(self, text: str, conditionals: Conditionals, options: SynthesisOptions) -> Samples:
-        """The whole utterance: the concatenation of `stream`. (n,) float32 at SAMPLE_RATE_HZ."""
-        return np.concatenate(list(self.stream(text, conditionals, options)))
+        """The whole utterance, every segment decoded in one piece. (n,) float32 at SAMPLE_RATE_HZ."""
+        segments = self.plan(text, options)
+        seeds = [segment_seed(options.seed, index) for index in range(len(segments))]
+        takes = self.takes(segments, seeds, conditionals, options)
+        return np.concatenate(list(joined(segments, takes, options)))
 
 
 def silence(seconds: float) -> Samples:
@@ -158,7 +164,9 @@ def nothing_spoken(language: str) -> EmptyText:
     )
 
 
-def _chunks(segments: Sequence[Segment], takes: Iterator[Take], options: SynthesisOptions) -> Iterator[Samples]:
+def joined(segments: Sequence[Segment], takes: Iterator[Take], options: SynthesisOptions) -> Iterator[Samples]:
+    """One chunk a take that has any sound, with the pause that follows its segment. Raises EmptyText after the last
+    when none had."""
     anything = False
     for segment, take in zip(segments, takes, strict=True):
         if len(take.samples):

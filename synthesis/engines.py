@@ -1,4 +1,4 @@
-"""Which engine speaks on this machine: ENGINE=auto|chatterbox|espeak of the contract, and native.
+"""Which engine speaks on this machine: ENGINE=auto|chatterbox|espeak of the contract, and upstream.
 
 Knows where engines come from and what makes one unavailable, nothing of what they do. Nothing of an engine is imported
 before it is chosen.
@@ -14,8 +14,9 @@ from typing import Literal
 from synthesis.engine import Engine
 from synthesis.errors import EngineUnavailable, WeightsNotFound
 
-# "native" is Chatterbox in this repository's own implementation: upstream's samples on the CPU, not yet run on a GPU.
-EngineName = Literal["auto", "chatterbox", "native", "espeak"]
+# "chatterbox" is this repository's own implementation of the model, "upstream" the package it comes in: to compare with,
+# and to fall back on. Their samples are the same on the CPU.
+EngineName = Literal["auto", "chatterbox", "upstream", "espeak"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def load_engine(
     if engine == "espeak":
         return _load_espeak()
     try:
-        return _load_chatterbox(model, device, model_dir, hf_home, native=engine == "native")
+        return _load_chatterbox(model, device, model_dir, hf_home, upstream=engine == "upstream")
     except (EngineUnavailable, WeightsNotFound) as error:
         if engine != "auto" or on_runpod:
             raise
@@ -55,19 +56,19 @@ def _load_espeak() -> Engine:
 
 
 def _load_chatterbox(
-    model: str, device: str | None, model_dir: Path | None, hf_home: Path | None, *, native: bool
+    model: str, device: str | None, model_dir: Path | None, hf_home: Path | None, *, upstream: bool
 ) -> Engine:
     missing = [package for package in _CHATTERBOX_PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
         raise EngineUnavailable(f"{' and '.join(missing)} not installed; run make setup-full, or set ENGINE=espeak")
     directory = _weights_directory(model, model_dir, hf_home)
-    if native:
-        from synthesis.native.loading import load_native_engine
+    if upstream:
+        from synthesis.chatterbox import ChatterboxEngine
 
-        return load_native_engine(directory, model=model, device=device)
-    from synthesis.chatterbox import ChatterboxEngine
+        return ChatterboxEngine.load(directory, device=device, model=model)
+    from synthesis.native.loading import load_native_engine
 
-    return ChatterboxEngine.load(directory, device=device, model=model)
+    return load_native_engine(directory, model=model, device=device)
 
 
 def _weights_directory(model: str, model_dir: Path | None, hf_home: Path | None) -> Path:

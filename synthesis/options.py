@@ -21,7 +21,8 @@ def _option(default: Any, description: str, ge: float | None = None, le: float |
 
 @dataclass(frozen=True)
 class SynthesisOptions:
-    """Options of one utterance; defaults are upstream's (chatterbox `tts.py:generate`).
+    """Options of one utterance; defaults are upstream's (chatterbox `tts.py:generate`). cfm_steps None: the model's own
+    number, 10, or 2 for a distilled model.
 
     Raises InvalidOption when a value is outside its range.
     """
@@ -33,12 +34,13 @@ class SynthesisOptions:
     top_p: float = _option(1.0, "nucleus: smallest set of tokens with this probability", 0.01, 1.0)
     min_p: float = _option(0.05, "tokens less likely than this share of the best one are dropped", 0.0, 1.0)
     repetition_penalty: float = _option(1.2, "above 1, tokens already spoken become less likely", 1.0, 2.0)
+    cfm_steps: int | None = _option(None, "steps of flow matching; fewer are faster and rougher", 1, 50)
     language: str = _option("en", "language of the text, an ISO 639-1 code")
     pronunciation: tuple[tuple[str, str], ...] = _option((), "words, and what to say for them")
 
     def __post_init__(self) -> None:
         for option in fields(self):
             value, bounds = getattr(self, option.name), option.metadata
-            if "ge" in bounds and not bounds["ge"] <= value <= bounds["le"]:
+            if value is not None and "ge" in bounds and not bounds["ge"] <= value <= bounds["le"]:
                 allowed = f"{bounds['ge']:g} to {bounds['le']:g}"
                 raise InvalidOption(f"{option.name} is {value}; allowed is {allowed}; choose a value in that range")

@@ -1,4 +1,4 @@
-"""Which engine ENGINE=auto|chatterbox|espeak takes, on machines that lack one thing or another."""
+"""Which engine ENGINE=auto|chatterbox|upstream|espeak takes, on machines that lack one thing or another."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 import synthesis
 from synthesis import load_engine
+from synthesis.engines import EngineName
 
 ROOT = Path(__file__).parent.parent
 
@@ -87,17 +88,20 @@ def test_chatterbox_or_the_error_where_nothing_else_will_do(
     assert answer["warnings"] == []
 
 
-def test_auto_takes_chatterbox_where_its_weights_are() -> None:
+@pytest.mark.parametrize("engine", ["auto", "chatterbox"])
+def test_chatterbox_is_our_own_code_where_its_weights_are(engine: EngineName) -> None:
+    from random_chatterbox import weights_folder
+
+    loaded = load_engine(engine, model_dir=weights_folder(), device="cpu")
+    assert (type(loaded).__name__, loaded.name, loaded.model, loaded.device) == (
+        "NativeEngine", "chatterbox", "base", "cpu",
+    )  # fmt: skip
+    loaded.close()  # type: ignore[attr-defined]
+
+
+def test_upstream_is_the_package() -> None:
     from random_chatterbox import expect_few_layers, weights_folder
 
     expect_few_layers()
-    engine = load_engine("auto", model_dir=weights_folder(), device="cpu")
-    assert (type(engine).__name__, engine.model, engine.device) == ("ChatterboxEngine", "base", "cpu")
-
-
-def test_native_is_chatterbox_by_our_own_code() -> None:
-    from random_chatterbox import weights_folder
-
-    engine = load_engine("native", model_dir=weights_folder(), device="cpu")
-    assert (type(engine).__name__, engine.name, engine.model) == ("NativeEngine", "chatterbox", "base")
-    engine.close()
+    engine = load_engine("upstream", model_dir=weights_folder(), device="cpu")
+    assert (type(engine).__name__, engine.name, engine.model) == ("ChatterboxEngine", "chatterbox", "base")

@@ -132,7 +132,7 @@ def test_a_wrong_environment_is_explained_before_anything_is_loaded(tree: Path) 
         check=False,
     )
     assert run.returncode == 1
-    assert "ENGINE is 'festival'; allowed are auto, chatterbox, native, espeak" in run.stderr
+    assert "ENGINE is 'festival'; allowed are auto, chatterbox, upstream, espeak" in run.stderr
     assert "Traceback" not in run.stdout + run.stderr
 
 

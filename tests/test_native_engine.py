@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,6 @@ from synthesis.engine import segment_seed
 from synthesis.errors import Cancelled, EmptyText, EngineUnavailable, InvalidOption, NoBuiltinVoice, WeightsNotFound
 from synthesis.native.engine import NativeEngine
 from synthesis.native.loading import load_native_engine
-from synthesis.text import pause_after_s
 
 TEXT = "Hello world, this is a test."
 MAX_SPEECH_TOKENS = random_chatterbox.MAX_SPEECH_TOKENS
@@ -52,7 +52,7 @@ def brief(engine: NativeEngine) -> Iterator[NativeEngine]:
     "options",
     [
         SynthesisOptions(seed=3),
-        SynthesisOptions(seed=4, cfg_weight=0.0, top_p=0.9, exaggeration=0.8, temperature=1.0),
+        SynthesisOptions(seed=4, cfg_weight=0.0, top_p=0.9, exaggeration=0.8, temperature=1.0, cfm_steps=3),
     ],
 )
 def test_audio_is_upstreams(engine: NativeEngine, options: SynthesisOptions) -> None:
@@ -100,27 +100,90 @@ LONG_TEXT = "This is the first sentence of a text. Here is another one, of its o
 def test_segments_decode_together_each_as_it_would_alone(brief: NativeEngine) -> None:
     brief._max_segment_chars, usual = 40, brief._max_segment_chars
     try:
-        segments = [segment.text for segment in brief.plan(LONG_TEXT, SynthesisOptions())]
+        segments = brief.plan(LONG_TEXT, SynthesisOptions())
         assert len(segments) == brief.num_segments(LONG_TEXT) == 3
-        chunks = list(brief.stream(LONG_TEXT, brief.builtin(), SynthesisOptions(seed=9)))
+        whole = brief.synthesize(LONG_TEXT, brief.builtin(), SynthesisOptions(seed=9, cfm_steps=1))
     finally:
         brief._max_segment_chars = usual
+    place = 0
+    for index, segment in enumerate(segments):
+        alone = brief.synthesize(segment.text, brief.builtin(), SynthesisOptions(seed=segment_seed(9, index), cfm_steps=1))
+        np.testing.assert_allclose(whole[place : place + len(alone)], alone, rtol=0, atol=1e-5)
+        place += len(alone)
+        pause = round(segment.pause_after_s * SAMPLE_RATE_HZ)
+        assert not whole[place : place + pause].any()
+        place += pause
+    assert place == len(whole)
     assert segment_seed(9, 0) == 9
-    for index, (segment, chunk) in enumerate(zip(segments, chunks, strict=True)):
-        alone = brief.synthesize(segment, brief.builtin(), SynthesisOptions(seed=segment_seed(9, index)))
-        pause = round(pause_after_s(segment) * SAMPLE_RATE_HZ) if index < 2 else 0
-        assert len(chunk) == len(alone) + pause
-        np.testing.assert_allclose(chunk[: len(alone)], alone, rtol=0, atol=1e-5)
-        assert not chunk[len(alone) :].any()
+
+
+NUM_STREAMED_TOKENS = 40  # two chunks
+STREAMED_TEXT = "This is the first sentence of a text. Here is another one, and it ends."
+STREAMED_OPTIONS = SynthesisOptions(seed=5, cfm_steps=1)
+
+
+@contextlib.contextmanager
+def said_in(engine: NativeEngine, max_speech_tokens: int, max_segment_chars: int) -> Iterator[None]:
+    usual = engine._max_speech_tokens, engine._max_segment_chars
+    engine._max_speech_tokens, engine._max_segment_chars = max_speech_tokens, max_segment_chars
+    yield
+    engine._max_speech_tokens, engine._max_segment_chars = usual
+
+
+@pytest.fixture(scope="module")
+def streamed(engine: NativeEngine) -> list[Samples]:
+    with said_in(engine, NUM_STREAMED_TOKENS, 40):
+        return list(engine.stream(STREAMED_TEXT, engine.builtin(), STREAMED_OPTIONS))
+
+
+def test_a_stream_is_heard_before_its_first_segment_has_ended(engine: NativeEngine, streamed: list[Samples]) -> None:
+    with said_in(engine, NUM_STREAMED_TOKENS, 40):
+        first, second = engine.plan(STREAMED_TEXT, STREAMED_OPTIONS)
+        seeds = [segment_seed(5, 0), segment_seed(5, 1)]
+        whole, next_whole = engine.takes([first, second], seeds, engine.builtin(), STREAMED_OPTIONS)
+    assert len(streamed) == 3, "two chunks of the first segment, one of the second with the pause before it"
+    pause = round(first.pause_after_s * SAMPLE_RATE_HZ)
+    assert 0 < len(streamed[0]) < 25 * 960
+    assert len(streamed[0]) + len(streamed[1]) == len(whole.samples)
+    assert not streamed[2][:pause].any()
+    np.testing.assert_allclose(streamed[2][pause:], next_whole.samples, rtol=0, atol=1e-5)
+
+
+def test_a_stream_is_the_same_beside_others(engine: NativeEngine, streamed: list[Samples]) -> None:
+    with said_in(engine, NUM_STREAMED_TOKENS, 40):
+        other = threading.Thread(target=engine.synthesize, args=(TEXT, engine.builtin(), STREAMED_OPTIONS))
+        other.start()
+        again = list(engine.stream(STREAMED_TEXT, engine.builtin(), STREAMED_OPTIONS))
+        other.join()
+    for one, two in zip(streamed, again, strict=True):
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-4)
+
+
+def test_requests_of_different_steps_decode_together(brief: NativeEngine) -> None:
+    steps = (1, 3, None)
+    alone = {n: brief.synthesize(TEXT, brief.builtin(), SynthesisOptions(cfm_steps=n)) for n in steps}
+    together: dict[int | None, Samples] = {}
+
+    def speak(number: int | None) -> None:
+        together[number] = brief.synthesize(TEXT, brief.builtin(), SynthesisOptions(cfm_steps=number))
+
+    threads = [threading.Thread(target=speak, args=(number,)) for number in steps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in steps:
+        np.testing.assert_allclose(together[number], alone[number], rtol=0, atol=1e-5)
+    assert len({samples.tobytes() for samples in alone.values()}) == 3
 
 
 def test_threads_with_different_voices_do_not_mix(brief: NativeEngine) -> None:
     voices = [random_voice(seed, num_prompt_tokens=20 + seed) for seed in range(3)]
-    alone = [brief.synthesize(TEXT, voice, SynthesisOptions(seed=1)) for voice in voices]
+    alone = [brief.synthesize(TEXT, voice, SynthesisOptions(seed=1, cfm_steps=1)) for voice in voices]
     together: dict[int, Samples] = {}
 
     def speak(index: int) -> None:
-        together[index] = brief.synthesize(TEXT, voices[index], SynthesisOptions(seed=1))
+        together[index] = brief.synthesize(TEXT, voices[index], SynthesisOptions(seed=1, cfm_steps=1))
 
     threads = [threading.Thread(target=speak, args=(index,)) for index in range(3)]
     for thread in threads:
@@ -140,7 +203,7 @@ def test_cancelling_and_leaving_early_free_the_device(engine: NativeEngine) -> N
         next(engine.stream(TEXT, engine.builtin(), SynthesisOptions(), wants_no_more))
     usual, engine._max_segment_chars = engine._max_segment_chars, 30
     try:
-        chunks = engine.stream(LONG_TEXT * 3, engine.builtin(), SynthesisOptions())
+        chunks = engine.stream(LONG_TEXT * 3, engine.builtin(), SynthesisOptions(cfm_steps=1))
         next(chunks)
         chunks.close()  # type: ignore[attr-defined]
     finally:

@@ -7,13 +7,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from typing import Any
 
 import numpy as np
 import pytest
 
 from synthesis import Samples
 from synthesis.errors import EngineUnavailable, OutOfDeviceMemory, SynthesisError
-from synthesis.native.request import Request, SamplingParameters, Status
+from synthesis.native.request import Chunk, Request, SamplingParameters, Status
 from synthesis.native.runner import MAX_TRIES, Runner
 from synthesis.native.scheduler import Scheduler
 from synthesis.native.vocabulary import START_SPEECH_TOKEN, STOP_SPEECH_TOKEN
@@ -23,11 +24,10 @@ WAIT_S = 20
 NUM_WARM_UPS = 3
 
 
-def new_request(
-    length: int = 5, *, utterance: object = None, sampling: SamplingParameters = GUIDED, max_tokens: int = 1000
-) -> Request:
+def new_request(length: int = 5, *, utterance: object = None, **settings: Any) -> Request:
     """A request that the fake decoder ends after so many tokens."""
-    return Request([length], None, 0.5, sampling, max_tokens, utterance=utterance or object())
+    defaults = {"sampling": GUIDED, "max_tokens": 1000}
+    return Request([length], None, 0.5, utterance=utterance or object(), **{**defaults, **settings})
 
 
 class FakeDecoder:
@@ -68,8 +68,48 @@ class FakeDecoder:
         return [index if index < length else STOP_SPEECH_TOKEN for index in range(start, start + number)]
 
 
-def speak(requests: Sequence[Request]) -> list[Samples]:
-    return [np.array(request.tokens, dtype=np.float32) for request in requests]
+CHUNK = 3  # samples
+
+
+class FakeRenderer:
+    """A renderer without a model: a token is a sample of its own number. Fails where it is told to, like a device."""
+
+    def __init__(self, troubles: list[Exception]) -> None:
+        self.troubles = troubles
+        self.spoken: list[list[Request]] = []  # batches of whole ones
+        self.chunks: list[list[Request]] = []  # batches of streams
+
+    def whole(self, requests: Sequence[Request]) -> list[Samples]:
+        self._trouble()
+        self.spoken.append(list(requests))
+        return [np.array(request.tokens, dtype=np.float32) for request in requests]
+
+    def is_ready(self, request: Request) -> bool:
+        if request.stream is None:
+            request.stream = 0  # samples said
+        return len(request.tokens) > request.stream + CHUNK or (
+            request.status is Status.FINISHED and not request.is_silent
+        )
+
+    def next_chunks(self, requests: Sequence[Request]) -> list[Chunk]:
+        self.chunks.append(list(requests))
+        try:
+            return [self._next_chunk(request) for request in requests]
+        except OutOfDeviceMemory:
+            for request in requests:
+                request.begin_stream_anew()
+            raise
+
+    def _next_chunk(self, request: Request) -> Chunk:
+        said = request.tokens[request.stream : request.stream + CHUNK]
+        request.stream += CHUNK
+        self._trouble()
+        is_last = request.status is Status.FINISHED and request.stream >= len(request.tokens)
+        return Chunk(np.array(said, dtype=np.float32), is_last)
+
+    def _trouble(self) -> None:
+        if self.troubles:
+            raise self.troubles.pop(0)
 
 
 # The scheduler alone
@@ -147,10 +187,10 @@ class Fixture:
     def __init__(self, num_rows: int = 4, steps_per_look: int = 2) -> None:
         self.decoders: list[FakeDecoder] = []
         self.decoding = threading.Event()
-        self.spoken: list[list[Request]] = []
-        self.runner = Runner(self._new_decoder, self._speak, num_rows=num_rows, steps_per_look=steps_per_look)
         self.troubles: list[Exception] = []  # raised by the next decoding steps
         self.speech_troubles: list[Exception] = []
+        self.renderer = FakeRenderer(self.speech_troubles)
+        self.runner = Runner(self._new_decoder, self.renderer, num_rows=num_rows, steps_per_look=steps_per_look)
 
     def _new_decoder(self, num_rows: int) -> FakeDecoder:
         decoder = FakeDecoder(num_rows)
@@ -162,12 +202,6 @@ class Fixture:
         self.decoding.set()
         if self.troubles:
             raise self.troubles.pop(0)
-
-    def _speak(self, requests: Sequence[Request]) -> list[Samples]:
-        if self.speech_troubles:
-            raise self.speech_troubles.pop(0)
-        self.spoken.append(list(requests))
-        return speak(requests)
 
 
 @pytest.fixture
@@ -256,6 +290,68 @@ def test_out_of_memory_twice_is_the_callers(fixture: Fixture) -> None:
     after = new_request(3)
     fixture.runner.submit([after])
     assert lengths([after]) == [3]
+
+
+def heard(request: Request) -> list[Chunk]:
+    chunks = []
+    while (chunk := request.chunks.get(timeout=WAIT_S)) is not None:
+        chunks.append(chunk)
+    return chunks
+
+
+def test_a_stream_is_heard_while_it_decodes(fixture: Fixture) -> None:
+    endless = new_request(10**9, max_tokens=10**9, is_streamed=True)
+    fixture.runner.submit([endless])
+    for start in (0, 3, 6):
+        chunk = endless.chunks.get(timeout=WAIT_S)
+        assert chunk is not None
+        assert (chunk.samples.tolist(), chunk.is_last) == ([start, start + 1, start + 2], False)
+    fixture.runner.cancel([endless])
+    heard(endless)
+    with pytest.raises(CancelledError):
+        endless.speech.result(WAIT_S)
+
+
+def test_streams_and_whole_requests_beside_each_other_are_all_said(fixture: Fixture) -> None:
+    requests = [new_request(length, is_streamed=length % 2 == 0) for length in (5, 4, 12, 3, 8, 7)]
+    fixture.runner.submit(requests)
+    for request in requests:
+        if request.is_streamed:
+            chunks = heard(request)
+            assert np.concatenate([chunk.samples for chunk in chunks]).tolist() == list(range(request.text_tokens[0]))
+            assert [chunk.is_last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+            assert len(request.speech.result(WAIT_S)) == 0
+        else:
+            assert len(request.speech.result(WAIT_S)) == request.text_tokens[0]
+
+
+@pytest.mark.parametrize("where", ["troubles", "speech_troubles"])
+def test_out_of_memory_in_a_stream_lets_nothing_be_heard_twice_or_never(fixture: Fixture, where: str) -> None:
+    request = new_request(20, is_streamed=True)
+    fixture.decoding.clear()
+    fixture.runner.submit([request])
+    first = request.chunks.get(timeout=WAIT_S)
+    assert first is not None
+    getattr(fixture, where).append(OutOfDeviceMemory("no memory"))
+    rest = heard(request)
+    assert [*first.samples, *(sample for chunk in rest for sample in chunk.samples)] == list(range(20))
+
+
+def test_a_silent_stream_ends_with_the_error(fixture: Fixture) -> None:
+    request = new_request(0, is_streamed=True)
+    fixture.runner.submit([request])
+    assert heard(request) == []
+    with pytest.raises(SynthesisError, match="said nothing in 3 tries"):
+        request.speech.result(WAIT_S)
+
+
+def test_a_fault_ends_streams_too(fixture: Fixture) -> None:
+    fixture.speech_troubles.append(RuntimeError("a fault"))
+    request = new_request(9, is_streamed=True)
+    fixture.runner.submit([request])
+    heard(request)
+    with pytest.raises(RuntimeError, match="a fault"):
+        request.speech.result(WAIT_S)
 
 
 def test_the_decoder_warms_up_only_while_nobody_decodes(fixture: Fixture) -> None:

@@ -59,6 +59,7 @@ class SynthesizeInput(JobInput):
     top_p: float = _option("top_p")
     min_p: float = _option("min_p")
     repetition_penalty: float = _option("repetition_penalty")
+    cfm_steps: int | None = _option("cfm_steps")
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None  # None: one is drawn, and reported in the answer
     language: Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
     pronunciation: Annotated[dict[Word, Word], Field(max_length=MAX_PRONUNCIATIONS)] = Field(default_factory=dict)

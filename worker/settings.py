@@ -12,7 +12,7 @@ from typing import Literal, cast, get_args
 
 from voice_library import BucketSettings
 
-EngineName = Literal["auto", "chatterbox", "native", "espeak"]
+EngineName = Literal["auto", "chatterbox", "upstream", "espeak"]
 ModelName = Literal["base"]
 DeviceName = Literal["cuda", "mps", "cpu"]
 

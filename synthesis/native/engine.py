@@ -1,18 +1,20 @@
 """The fast engine: the base model behind this package's one interface, any number of requests at a time.
 
 Every segment of a text is a request of its own, so that the segments of a long one decode together, and with those of
-other texts. One thread owns the device (`runner`); the callers' threads cut text and mark audio. Without a second
-segment the samples are those of `synthesis.chatterbox` with the same seed (exactly: on the CPU, in float32).
+other texts. One thread owns the device (`runner`); the callers' threads cut text and mark audio. A take's samples are
+those of `synthesis.chatterbox` with the same seed (exactly: on the CPU, in float32); a stream's are not.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as NotYetError  # of its own kind before Python 3.11
 
+import numpy as np
 from torch import Tensor
 
 from synthesis.chatterbox_device import translated_errors
@@ -28,11 +30,14 @@ from synthesis.engine import (
     SavedConditionals,
     Take,
     never,
+    segment_seed,
+    silence,
 )
 from synthesis.errors import Cancelled, EngineUnavailable, InvalidOption, NoBuiltinVoice
-from synthesis.native.request import Request, SamplingParameters
+from synthesis.native.request import Chunk, Request, SamplingParameters
 from synthesis.native.runner import Runner
 from synthesis.native.text_tokens import TextTokenizer
+from synthesis.native.watermark import MarkedStream, Watermarker
 from synthesis.options import SynthesisOptions
 from synthesis.text import Segment, plan
 
@@ -43,7 +48,6 @@ _BESIDE_THE_TEXT = 38  # positions: 34 of conditioning, two marks around the tex
 MAX_STEPS_PER_LOOK = 8  # positions are kept for as many steps after the end of speech
 _CANCELLED_ASKED_EVERY_S = 0.1
 
-Watermark = Callable[[Samples], Samples]
 SpeakerEncoder = Callable[[Samples], Tensor]  # (n,) float32 at 24 kHz -> (1, 256) of length 1
 
 
@@ -60,7 +64,7 @@ class NativeEngine(Engine):
         tokenizer: TextTokenizer,
         voices: Voices,
         builtin: ChatterboxConditionals | None,
-        watermark: Watermark,
+        watermarker: Watermarker,
         speaker: SpeakerEncoder,
         model: str,
         device: str,
@@ -72,7 +76,7 @@ class NativeEngine(Engine):
         does not end is cut off, 25 a second."""
         self.model, self.device, self.revision = model, device, revision
         self._runner, self._tokenizer, self._voices, self._builtin = runner, tokenizer, voices, builtin
-        self._watermark, self._speaker = watermark, speaker
+        self._watermarker, self._speaker = watermarker, speaker
         self._max_speech_tokens, self._max_segment_chars = max_speech_tokens, max_segment_chars
 
     def prepare(self, reference: ReferenceAudio, saved: SavedConditionals | None = None) -> Conditionals:
@@ -105,13 +109,23 @@ class NativeEngine(Engine):
         Raises InvalidOption at once; Cancelled within a few steps of `cancelled`, OutOfDeviceMemory, and SynthesisError
         when the model says nothing.
         """
-        if not isinstance(conditionals, ChatterboxConditionals):
-            raise TypeError(f"{type(conditionals).__name__} are another engine's conditionals")
-        if options.language.lower() != "en":
-            raise InvalidOption(
-                f"language is {options.language!r}; the base model speaks only 'en'; leave language out or choose 'en'"
-            )
-        return self._spoken(segments, seeds, conditionals, options, cancelled)
+        return self._takes(self._requests(segments, seeds, conditionals, options), cancelled)
+
+    def stream(
+        self,
+        text: str,
+        conditionals: Conditionals,
+        options: SynthesisOptions,
+        cancelled: Callable[[], bool] = never,
+    ) -> Iterator[Samples]:
+        """The first segment in chunks while it still decodes (`streaming`): it is heard once a second of speech has
+        been decoded, and differs a little from the whole segment. The others, which decode beside it, one chunk each.
+        Raises as `takes` does."""
+        segments = self.plan(text, options)
+        seeds = [segment_seed(options.seed, index) for index in range(len(segments))]
+        requests = self._requests(segments, seeds, conditionals, options)
+        requests[0].is_streamed = True
+        return self._stream(segments, requests, cancelled)
 
     def voice_similarity(self, samples: Samples, conditionals: Conditionals) -> float | None:
         """Loads the voice encoder where nothing has needed it yet."""
@@ -124,31 +138,58 @@ class NativeEngine(Engine):
         """End the device's thread; whoever still waits for speech gets EngineUnavailable."""
         self._runner.close()
 
-    def _spoken(
+    def _requests(
         self,
         segments: Sequence[Segment],
         seeds: Sequence[int],
-        conditionals: ChatterboxConditionals,
+        conditionals: Conditionals,
         options: SynthesisOptions,
-        cancelled: Callable[[], bool],
-    ) -> Iterator[Take]:
+    ) -> list[Request]:
+        if not isinstance(conditionals, ChatterboxConditionals):
+            raise TypeError(f"{type(conditionals).__name__} are another engine's conditionals")
+        if options.language.lower() != "en":
+            raise InvalidOption(
+                f"language is {options.language!r}; the base model speaks only 'en'; leave language out or choose 'en'"
+            )
         utterance = object()
-        requests = [
+        return [
             self._request(segment.text, seed, conditionals, options, utterance)
             for segment, seed in zip(segments, seeds, strict=True)
         ]
+
+    def _takes(self, requests: list[Request], cancelled: Callable[[], bool]) -> Iterator[Take]:
         self._runner.submit(requests)
         try:
-            for segment, request in zip(segments, requests, strict=True):
-                samples = self._watermark(_wait_for(request, cancelled))
-                if not request.ended:
-                    limit_s = request.max_tokens / SPEECH_TOKENS_PER_S
-                    logger.warning(
-                        "a segment of %d characters was cut off after %g s of speech", len(segment.text), limit_s
-                    )
-                yield Take(samples, request.sampling.seed, () if request.ended else (CUT_OFF,))
+            for request in requests:
+                yield self._take(request, cancelled)
         finally:
             self._runner.cancel(requests)
+
+    def _stream(
+        self, segments: Sequence[Segment], requests: list[Request], cancelled: Callable[[], bool]
+    ) -> Iterator[Samples]:
+        self._runner.submit(requests)
+        try:
+            yield from self._chunks(requests[0], cancelled)
+            for before, request in zip(segments, requests[1:], strict=False):
+                take = self._take(request, cancelled)
+                yield np.concatenate([silence(before.pause_after_s), take.samples])
+        finally:
+            self._runner.cancel(requests)
+
+    def _take(self, request: Request, cancelled: Callable[[], bool]) -> Take:
+        samples = self._watermarker.mark(_wait_for(request, cancelled))
+        _warn_when_cut_off(request)
+        return Take(samples, request.sampling.seed, () if request.ended else (CUT_OFF,))
+
+    def _chunks(self, request: Request, cancelled: Callable[[], bool]) -> Iterator[Samples]:
+        """A streamed request's speech as it comes."""
+        marked = MarkedStream(self._watermarker)
+        while (chunk := _next_chunk(request, cancelled)) is not None:
+            if len(chunk.samples):
+                yield marked.mark(chunk.samples, chunk.is_last)
+        _result(request)  # raises what ended it
+        _warn_when_cut_off(request)
 
     def _request(
         self, text: str, seed: int, voice: ChatterboxConditionals, options: SynthesisOptions, utterance: object
@@ -164,13 +205,28 @@ class NativeEngine(Engine):
         )
         room = MAX_LENGTH - _BESIDE_THE_TEXT - len(text_tokens) - MAX_STEPS_PER_LOOK
         max_tokens = min(self._max_speech_tokens, room)
-        return Request(text_tokens, voice, options.exaggeration, sampling, max_tokens, utterance)
+        return Request(
+            text_tokens, voice, options.exaggeration, sampling, max_tokens, utterance, cfm_steps=options.cfm_steps
+        )
+
+
+def _warn_when_cut_off(request: Request) -> None:
+    if not request.ended:
+        limit_s = request.max_tokens / SPEECH_TOKENS_PER_S
+        logger.warning("a segment of %d text tokens was cut off after %g s", len(request.text_tokens), limit_s)
 
 
 def _wait_for(request: Request, cancelled: Callable[[], bool]) -> Samples:
     while not cancelled():
         with contextlib.suppress(NotYetError):
             return _result(request)
+    raise Cancelled
+
+
+def _next_chunk(request: Request, cancelled: Callable[[], bool]) -> Chunk | None:
+    while not cancelled():
+        with contextlib.suppress(queue.Empty):
+            return request.chunks.get(timeout=_CANCELLED_ASKED_EVERY_S)
     raise Cancelled
 
 

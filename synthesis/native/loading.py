@@ -5,7 +5,6 @@ Only what speaks is read here; what listens to new voices is read when the first
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,15 +12,14 @@ import torch
 from synthesis.chatterbox_device import choose_device, translated_errors
 from synthesis.chatterbox_segments import MAX_SPEECH_TOKENS
 from synthesis.chatterbox_voices import Voices, read_builtin_voice
-from synthesis.engine import Samples
 from synthesis.errors import WeightsNotFound
 from synthesis.native.checkpoint import decoder_dtype, read_tensors
 from synthesis.native.decoder import Decoder
 from synthesis.native.engine import MAX_LENGTH, MAX_STEPS_PER_LOOK, NativeEngine
 from synthesis.native.reference import LazyListener, Listener
-from synthesis.native.request import Request
+from synthesis.native.renderer import Renderer
 from synthesis.native.runner import Runner
-from synthesis.native.s3gen import TENSOR_PREFIXES, S3Gen, Utterance
+from synthesis.native.s3gen import TENSOR_PREFIXES, S3Gen
 from synthesis.native.t3 import T3
 from synthesis.native.text_tokens import TextTokenizer
 from synthesis.native.watermark import Watermarker
@@ -69,7 +67,7 @@ def load_native_engine(
         tokenizer=TextTokenizer(directory / "tokenizer.json"),
         voices=Voices(listener.conditionals, model=model, revision=revision, device=device),
         builtin=read_builtin_voice(directory / "conds.pt", device),
-        watermark=Watermarker.load().mark,
+        watermarker=Watermarker.load(),
         speaker=listener.speaker,
         model=model,
         device=device,
@@ -82,19 +80,12 @@ def _start(t3: T3, s3gen: S3Gen, device: str) -> Runner:
     on_cuda = device == "cuda"
     return Runner(
         lambda num_rows: Decoder(t3, num_rows=num_rows, use_graphs=on_cuda),
-        lambda requests: _speak(s3gen, requests),
+        Renderer(s3gen, device),
         num_rows=_rows_that_fit(t3) if on_cuda else _ROWS_ON_THE_CPU,
         # Looking costs the CPU nothing, and a generator that never drew too much goes on to S3Gen as upstream's does.
         steps_per_look=MAX_STEPS_PER_LOOK if on_cuda else 1,
         max_spoken=_SPOKEN_TOGETHER_ON_CUDA if on_cuda else 1,
     )
-
-
-def _speak(s3gen: S3Gen, requests: Sequence[Request]) -> list[Samples]:
-    with translated_errors():
-        return s3gen.decode(
-            [Utterance(request.voice, torch.tensor(request.tokens), request.generator) for request in requests]
-        )
 
 
 def _rows_that_fit(t3: T3) -> int:

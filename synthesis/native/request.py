@@ -8,7 +8,8 @@ from __future__ import annotations
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, NamedTuple
 
 from synthesis.engine import Samples
 from synthesis.native.vocabulary import START_SPEECH_TOKEN, STOP_SPEECH_TOKEN
@@ -26,6 +27,13 @@ class SamplingParameters:
     seed: int = 0
 
 
+class Chunk(NamedTuple):
+    """A piece of a streamed request's speech."""
+
+    samples: Samples  # (n,) float32 at 24 kHz
+    is_last: bool
+
+
 class Status(Enum):
     WAITING = "waiting"  # for rows of the cache
     RUNNING = "running"
@@ -38,7 +46,8 @@ class Request:
     """text_tokens: what to say, without start and stop. max_tokens: where speech that does not end is cut off.
 
     utterance: requests of one text share it; they compete for rows as one. voice: conditionals. generator: made from
-    the seed when decoding starts, drawn from once a token, and then by S3Gen.
+    the seed when decoding starts, drawn from once a token, and then by S3Gen. is_streamed: its speech is handed over
+    while it still decodes, as `chunks`; `speech` then has no samples, and tells only how it ended.
     """
 
     text_tokens: list[int]
@@ -47,12 +56,21 @@ class Request:
     sampling: SamplingParameters
     max_tokens: int
     utterance: object = field(default_factory=object)
+    cfm_steps: int | None = None  # of flow matching; None is the model's own number
+    is_streamed: bool = False
     generator: Any = None  # torch.Generator
     tokens: list[int] = field(default_factory=list)  # speech tokens so far, without the stop
     ended: bool = False  # the model ended its speech itself
     status: Status = Status.WAITING
     num_tries: int = 1
     speech: Future[Samples] = field(default_factory=Future)  # (n,) float32 at 24 kHz, or why there is none
+    stream: Any = None  # what has become of its tokens so far, while it is streamed
+    chunks: SimpleQueue[Chunk | None] = field(default_factory=SimpleQueue)  # None: no more come, ask `speech` why
+    _num_heard: int = 0  # samples handed over
+    _num_to_skip: int = 0  # of what a stream that began anew says: heard before
+
+    def __post_init__(self) -> None:
+        self.speech.add_done_callback(lambda _: self.chunks.put(None))
 
     @property
     def num_rows(self) -> int:
@@ -75,6 +93,18 @@ class Request:
                 self.status = Status.FINISHED
                 return
 
+    def hand_over(self, chunk: Chunk) -> None:
+        """The next piece of speech; what was heard before the stream began anew is not heard twice."""
+        fresh = chunk.samples[self._num_to_skip :]
+        self._num_to_skip -= len(chunk.samples) - len(fresh)
+        self._num_heard += len(fresh)
+        if len(fresh) or chunk.is_last:
+            self.chunks.put(Chunk(fresh, chunk.is_last))
+
+    def begin_stream_anew(self) -> None:
+        """What became of the tokens is lost; the same will be said again."""
+        self.stream, self._num_to_skip = None, self._num_heard
+
     def try_again(self) -> None:
         """Say it once more, with other random numbers."""
         self.num_tries += 1
@@ -87,3 +117,4 @@ class Request:
 
     def _forget(self) -> None:
         self.tokens, self.ended, self.status = [], False, Status.WAITING
+        self.begin_stream_anew()

@@ -1,6 +1,6 @@
 """The thread that owns the device: it admits, decodes, looks, speaks, and hands results to whoever waits for them.
 
-Imports no torch: it sees the decoder and the way from tokens to speech as two callables, so that fakes can test it.
+Imports no torch: it sees the decoder and the way from tokens to speech as two interfaces, so that fakes can test it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 
 from synthesis.engine import Samples
 from synthesis.errors import EngineUnavailable, OutOfDeviceMemory, SynthesisError
-from synthesis.native.request import Request, Status
+from synthesis.native.request import Chunk, Request, Status
 from synthesis.native.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
@@ -35,31 +35,39 @@ class Decoder(Protocol):
     def remove(self, request: Request) -> None: ...
 
 
-Speak = Callable[[Sequence[Request]], list[Samples]]
+class Renderer(Protocol):
+    """See `synthesis.native.renderer`. Raises OutOfDeviceMemory, and can then be asked the same again."""
+
+    def whole(self, requests: Sequence[Request]) -> list[Samples]: ...
+
+    def is_ready(self, request: Request) -> bool: ...
+
+    def next_chunks(self, requests: Sequence[Request]) -> list[Chunk]: ...
 
 
 class Runner:
     """Submit from any thread; each request's `speech` is its result.
 
-    new_decoder: makes a decoder with so many rows. speak: the speech of finished requests, together. steps_per_look:
-    steps between two looks at what was sampled; a look waits for the device, a step after a request's end is wasted.
-    max_spoken: how many are spoken together, while nobody decodes.
+    new_decoder: makes a decoder with so many rows. renderer: tokens to speech. steps_per_look: steps between two looks
+    at what was sampled; a look waits for the device, a step after a request's end is wasted. max_spoken: how many are
+    spoken together, while nobody decodes.
     """
 
     def __init__(
         self,
         new_decoder: Callable[[int], Decoder],
-        speak: Speak,
+        renderer: Renderer,
         *,
         num_rows: int,
         steps_per_look: int = 1,
         max_spoken: int = 1,
     ) -> None:
-        self._new_decoder, self._speak = new_decoder, speak
+        self._new_decoder, self._renderer = new_decoder, renderer
         self._steps_per_look, self._max_spoken = steps_per_look, max_spoken
         self._scheduler = Scheduler(num_rows)
         self._decoder: Decoder | None = new_decoder(num_rows)
         self._unspoken: list[Request] = []
+        self._streams: list[Request] = []  # streamed requests of which not all is said yet
         self._may_shrink = True
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._closed = False
@@ -123,9 +131,12 @@ class Runner:
         return True
 
     def _do_next(self) -> bool:
-        """Speak what is finished, else admit who is waiting, else decode for a while, else prepare for better times."""
+        """Say the next of whom someone listens to, else speak what is finished, else admit who is waiting, else decode
+        for a while, else prepare for better times."""
         assert self._decoder is not None
-        if self._unspoken:
+        if ready := [request for request in self._streams if self._renderer.is_ready(request)]:
+            self._say_next(ready[: self._max_spoken])
+        elif self._unspoken:
             self._speak_finished()
         elif admitted := self._scheduler.admit():
             self._look(self._decoder.admit(admitted))
@@ -140,16 +151,27 @@ class Runner:
         for request in self._scheduler.take(decoded):
             self._decoder.remove(request)
             if not request.is_silent:
-                self._unspoken.append(request)
+                if not request.is_streamed:
+                    self._unspoken.append(request)
             elif request.num_tries < MAX_TRIES:
                 request.try_again()
                 self._scheduler.add(request)
             else:
-                request.speech.set_exception(_said_nothing())
+                self._end_with(request, _said_nothing())
+
+    def _say_next(self, ready: list[Request]) -> None:
+        """One more chunk of every one; in turns, as `_streams` is in order of who spoke least recently."""
+        for request, chunk in zip(ready, self._renderer.next_chunks(ready), strict=True):
+            request.hand_over(chunk)
+            self._streams.remove(request)
+            if chunk.is_last:
+                request.speech.set_result(chunk.samples[:0])
+            else:
+                self._streams.append(request)
 
     def _speak_finished(self) -> None:
         batch = self._unspoken[: self._max_spoken]
-        for request, samples in zip(batch, self._speak(batch), strict=True):
+        for request, samples in zip(batch, self._renderer.whole(batch), strict=True):
             request.speech.set_result(samples)
         del self._unspoken[: len(batch)]
 
@@ -169,8 +191,8 @@ class Runner:
         self._decoder = None  # before there is a new one: there is no memory for both
         self._scheduler, self._unspoken = Scheduler(num_rows), []
         if error:
-            for request in (*unspoken, *decoding):
-                request.speech.set_exception(error)
+            for request in dict.fromkeys((*unspoken, *decoding, *self._streams)):
+                self._end_with(request, error)
         else:
             self._unspoken = unspoken
             for request in decoding:
@@ -181,14 +203,23 @@ class Runner:
     def _add(self, requests: Sequence[Request]) -> None:
         for request in requests:
             self._scheduler.add(request)
+            if request.is_streamed:
+                self._streams.append(request)
+
+    def _end_with(self, request: Request, error: Exception) -> None:
+        if request in self._streams:
+            self._streams.remove(request)
+        request.speech.set_exception(error)
 
     def _cancel(self, requests: Sequence[Request]) -> None:
         for request in requests:
             if request.speech.done():
                 continue
+            if request in self._streams:
+                self._streams.remove(request)
             if request in self._unspoken:
                 self._unspoken.remove(request)
-            else:
+            elif request.status in (Status.RUNNING, Status.WAITING):
                 self._scheduler.remove(request)
                 if request.status is Status.RUNNING and self._decoder is not None:
                     self._decoder.remove(request)
@@ -196,7 +227,9 @@ class Runner:
             request.speech.cancel()
 
     def _pending(self) -> list[Request]:
-        return [*self._unspoken, *self._scheduler.running, *self._scheduler.waiting]
+        return list(
+            dict.fromkeys((*self._unspoken, *self._scheduler.running, *self._scheduler.waiting, *self._streams))
+        )
 
     def _end(self) -> None:
         self._closed = True

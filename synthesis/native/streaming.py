@@ -30,10 +30,12 @@ _BLOCK_FRAMES = 50  # of noise drawn at a time; part of what a seed means
 
 @dataclass(frozen=True)
 class Chunking:
-    """How an utterance is cut. Smaller is sooner heard and more often computed; the prompt is run with every chunk."""
+    """How an utterance is cut. Smaller is sooner heard and more often computed, as the prompt is run with every chunk;
+    so chunks grow: each may be as long as all that was said before it, which is what the listener still has to hear."""
 
     first_tokens: int = 25  # then speech begins, half a second short of what they say (`vocoder_stream.LAG_FRAMES`)
-    tokens: int = 50  # of every later chunk
+    tokens: int = 50  # of a later chunk, at least
+    max_tokens: int = 150
     context_tokens: int = 50  # already said, decoded again so that a chunk goes on from where it is
     mixed_frames: int = 6  # in which a chunk fades into the next
 
@@ -115,7 +117,10 @@ class SpeechStream:
     @property
     def _boundary(self) -> int:
         """Tokens that the next chunk ends behind, unless the utterance ends before."""
-        return self._num_decoded + self._chunking.tokens if self._num_decoded else self._chunking.first_tokens
+        if not self._num_decoded:
+            return self._chunking.first_tokens
+        grown = min(max(self._num_decoded, self._chunking.tokens), self._chunking.max_tokens)
+        return self._num_decoded + grown
 
     def next_passage(self) -> Passage:
         """The next chunk and its context, for `Flow.decode`."""
