@@ -107,7 +107,9 @@ def test_segments_decode_together_each_as_it_would_alone(brief: NativeEngine) ->
         brief._max_segment_chars = usual
     place = 0
     for index, segment in enumerate(segments):
-        alone = brief.synthesize(segment.text, brief.builtin(), SynthesisOptions(seed=segment_seed(9, index), cfm_steps=1))
+        alone = brief.synthesize(
+            segment.text, brief.builtin(), SynthesisOptions(seed=segment_seed(9, index), cfm_steps=1)
+        )
         np.testing.assert_allclose(whole[place : place + len(alone)], alone, rtol=0, atol=1e-5)
         place += len(alone)
         pause = round(segment.pause_after_s * SAMPLE_RATE_HZ)

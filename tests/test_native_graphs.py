@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the light set has no model")
 
+import torch
+
 from synthesis.native.graphs import BATCHES, LENGTHS, StepGraphs, shapes_to_capture
 from synthesis.native.step_shape import StepShape
 
@@ -52,6 +54,22 @@ def test_a_step_is_eager_until_a_graph_covers_it(recorder: Recorder) -> None:
     ]  # fmt: skip
     assert graphs.capture_next()
     assert not graphs.capture_next(), "that was all"
+
+
+def test_where_capturing_fails_steps_stay_eager(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
+    def capture(launches: Callable[[], None]) -> Callable[[], object]:
+        if recorder.calls:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return recorder.capture(launches)
+
+    graphs = StepGraphs(recorder.step, [SMALL, LONG, NUCLEUS], capture)
+    assert graphs.capture_next()
+    graphs.run(SMALL)
+    assert not graphs.capture_next()
+    graphs.run(LONG)
+    graphs.run(SMALL)
+    assert recorder.calls == [("graph", SMALL), ("eager", LONG), ("graph", SMALL)]
+    assert "CUDA out of memory" in caplog.text
 
 
 def test_the_cheapest_graph_that_covers_a_step_runs(recorder: Recorder) -> None:

@@ -7,11 +7,14 @@ the decoder's own `step`, so that the eager way and the graphs cannot come apart
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Iterable
 
 import torch
 
 from synthesis.native.step_shape import StepShape
+
+logger = logging.getLogger(__name__)
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 LENGTHS = (256, 512, 768, 1024, 1536)  # positions; a prompt is about 100, a second of speech 25
@@ -55,14 +58,20 @@ class StepGraphs:
             self._step(shape)
 
     def capture_next(self) -> bool:
-        """Capture one more shape; False when all are there.
+        """Capture one more shape; False when all are there, or no more can be.
 
-        Only while no request is being decoded: warming up runs the step on whatever the slots hold.
+        Only while no request is being decoded: warming up runs the step on whatever the slots hold. Where a capture
+        fails, for want of memory or of something the driver has, steps go on as before, eagerly.
         """
         if not self._uncaptured:
             return False
         shape = self._uncaptured.pop(0)
-        self._graphs[shape] = self._capture(lambda: self._step(shape))
+        try:
+            self._graphs[shape] = self._capture(lambda: self._step(shape))
+        except RuntimeError as error:  # torch's own class for all of them
+            logger.warning("no graph of %s, and none of larger shapes: %s", shape, error)
+            self._uncaptured.clear()
+            return False
         return True
 
 
