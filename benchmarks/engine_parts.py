@@ -70,9 +70,9 @@ def both_t3(weights: Path) -> tuple[Any, Any]:
 
 
 def our_t3(weights: Path, dtype: Any) -> Any:
-    from synthesis.native.t3 import T3
+    from synthesis.native.t3_base import BaseT3
 
-    return T3.load(weights / "t3_cfg.safetensors", device=chosen_device(), dtype=dtype, max_length=512)
+    return BaseT3.load(weights / "t3_cfg.safetensors", device=chosen_device(), dtype=dtype, max_length=512)
 
 
 def new_decoder(model: Any, num_rows: int) -> Any:

@@ -12,7 +12,7 @@ import torch
 from synthesis.conditionals import ChatterboxConditionals
 from synthesis.native.decoder import Decoder
 from synthesis.native.request import Request, SamplingParameters
-from synthesis.native.t3 import T3
+from synthesis.native.t3_base import BaseT3
 from synthesis.native.vocabulary import START_TEXT_TOKEN, STOP_TEXT_TOKEN
 
 NO_STOP = -1  # no token: speech goes on to the limit
@@ -34,9 +34,9 @@ def upstream_t3() -> Any:
 
 
 @functools.cache
-def our_t3(dtype: torch.dtype = torch.float32) -> T3:
+def our_t3(dtype: torch.dtype = torch.float32) -> BaseT3:
     torch.set_num_threads(2)
-    return T3.load(t3_file(), device="cpu", dtype=dtype, max_length=512)
+    return BaseT3.load(t3_file(), device="cpu", dtype=dtype, max_length=512)
 
 
 def random_voice(seed: int, num_prompt_tokens: int = 150) -> ChatterboxConditionals:

@@ -83,9 +83,7 @@ def test_the_cheapest_graph_that_covers_a_step_runs(recorder: Recorder) -> None:
 
 def test_shapes_begin_with_the_batch_of_one_and_fit_the_cache() -> None:
     shapes = shapes_to_capture(max_rows=16, max_length=1000)
-    assert [shape.slots for shape in shapes[: len(LENGTHS)]] == [1, 1, 1, 1, 2], (
-        "1024 and 1536 are one in a cache of 1000"
-    )
+    assert [shape.slots for shape in shapes[:5]] == [1, 1, 1, 1, 2], "1024 and more are one in a cache of 1000"
     assert max(shape.rows for shape in shapes) == 16
     assert max(shape.length for shape in shapes) == 1000
     assert len(set(shapes)) == len(shapes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -14,11 +15,13 @@ from torch import Tensor
 from transformers.generation.logits_process import (
     MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
     TopPLogitsWarper,
 )
 
 from synthesis.native.request import SamplingParameters
-from synthesis.native.sampling import guide, sample
+from synthesis.native.sampling import Sampler, guide, sample, sample_turbo
 from synthesis.native.slots import Slots
 
 VOCABULARY = 8194
@@ -41,20 +44,36 @@ def upstream_sample(logits: Tensor, ids: Tensor, sampling: SamplingParameters, g
     return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)[0]
 
 
-def our_sample(logits: Tensor, ids: list[Tensor], parameters: list[SamplingParameters], noise: Tensor) -> Tensor:
+def upstream_turbo_sample(
+    logits: Tensor, ids: Tensor, sampling: SamplingParameters, generator: torch.Generator
+) -> Tensor:
+    """chatterbox `t3.py:inference_turbo`, one step."""
+    if sampling.temperature != 1.0:
+        logits = TemperatureLogitsWarper(sampling.temperature)(ids, logits)
+    logits = TopKLogitsWarper(1000)(ids, logits)
+    if sampling.top_p < 1.0:
+        logits = TopPLogitsWarper(sampling.top_p)(ids, logits)
+    if sampling.repetition_penalty != 1.0:
+        logits = RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty)(ids, logits)
+    return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)[0]
+
+
+def our_sample(
+    logits: Tensor, ids: list[Tensor], parameters: list[SamplingParameters], noise: Tensor, sampler: Sampler = sample
+) -> Tensor:
     slots = Slots(len(parameters), VOCABULARY, "cpu")
     for slot, (sampling, seen) in enumerate(zip(parameters, ids, strict=True)):
         slots.fill(slot, sampling, 1, 6561)
         slots.seen[slot, seen[0]] = True
-    nucleus = any(sampling.top_p < 1 for sampling in parameters)
-    return sample(
-        logits, noise, seen=slots.seen, repetition_penalty=slots.repetition_penalty, temperature=slots.temperature,
-        min_p=slots.min_p, nucleus_tail=slots.nucleus_tail if nucleus else None,
-    )  # fmt: skip
+    slots.noise[:] = noise
+    return sampler(logits, slots.draw(slice(None), nucleus=any(sampling.top_p < 1 for sampling in parameters)))
 
 
+@pytest.mark.parametrize(("sampler", "theirs_of"), [(sample, upstream_sample), (sample_turbo, upstream_turbo_sample)])
 @pytest.mark.parametrize("spread", [0.5, 4.0])
-def test_a_batch_of_different_parameters_samples_as_upstream_does_one_by_one(spread: float) -> None:
+def test_a_batch_of_different_parameters_samples_as_upstream_does_one_by_one(
+    spread: float, sampler: Sampler, theirs_of: Callable[..., Tensor]
+) -> None:
     generator = torch.Generator().manual_seed(int(spread * 10))
     sampled = set()
     for seed in range(40):
@@ -64,9 +83,9 @@ def test_a_batch_of_different_parameters_samples_as_upstream_does_one_by_one(spr
         noise = torch.stack(
             [torch.empty(VOCABULARY).exponential_(generator=torch.Generator().manual_seed(seed)) for _ in PARAMETERS]
         )
-        ours = our_sample(logits, ids, PARAMETERS, noise)
+        ours = our_sample(logits, ids, PARAMETERS, noise, sampler)
         for row, sampling in enumerate(PARAMETERS):
-            theirs = upstream_sample(logits[row : row + 1], ids[row], sampling, torch.Generator().manual_seed(seed))
+            theirs = theirs_of(logits[row : row + 1], ids[row], sampling, torch.Generator().manual_seed(seed))
             assert ours[row] == theirs[0], (seed, sampling)
             sampled.add(int(theirs[0]))
     assert len(sampled) > 50

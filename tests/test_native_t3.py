@@ -165,7 +165,7 @@ def test_bf16_is_close() -> None:
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux says what is mapped where")
 def test_weights_are_views_of_the_file() -> None:
     """No copy is made of them at start, and processes share them."""
-    address = our_t3()._layers[0].qkv[0].data_ptr()
+    address = our_t3().backbone.layers[0].qkv[0].data_ptr()
     mappings = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
     ranges = {tuple(int(end, 16) for end in mapping[0].split("-")): mapping[-1] for mapping in mappings}
     assert [name for (low, high), name in ranges.items() if low <= address < high] == [str(t3_file())]

@@ -13,12 +13,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from synthesis.chatterbox_device import translated_errors
+from synthesis.native.alignment import Alignment
 from synthesis.native.graphs import CudaCapture, StepGraphs, shapes_to_capture
 from synthesis.native.request import Request
-from synthesis.native.sampling import guide, sample
+from synthesis.native.sampling import guide
 from synthesis.native.slots import Slots
 from synthesis.native.step_shape import StepShape
 from synthesis.native.t3 import T3
+from synthesis.native.t3_base import CONDITIONING_POSITIONS
 from synthesis.native.vocabulary import START_SPEECH_TOKEN
 
 Decoded = list[tuple[Request, list[int]]]  # what was sampled for whom since the last look
@@ -45,7 +47,8 @@ class Decoder:
         self._cache = model.new_cache(num_rows)
         self._slots = Slots(num_rows, model.vocabulary, model.device)
         self._occupants: list[_Occupant] = []
-        shapes = shapes_to_capture(num_rows, model.max_length) if use_graphs else []
+        self._alignment = _alignment(model, num_rows)
+        shapes = shapes_to_capture(num_rows, model.max_length, guided=model.is_guided) if use_graphs else []
         self._graphs = StepGraphs(self.step, shapes, CudaCapture())
 
     @translated_errors()
@@ -71,7 +74,13 @@ class Decoder:
         logits = self._model.prefill(pad_sequence(rows, batch_first=True), lengths, self._cache, first_row)
         admitted = slice(first_slot, len(self._occupants))
         self._draw(admitted)
-        self._sample(logits, admitted, first_row, nucleus=self._nucleus(admitted))
+        guided = self._guided(logits, admitted, first_row)
+        if self._alignment:
+            guided = self._alignment.begin(guided, admitted)
+        drawn = self._model.sampler(guided, self._slots.draw(admitted, nucleus=self._nucleus(admitted)))
+        if not self._model.penalises_start:
+            self._slots.seen[admitted, START_SPEECH_TOKEN] = False
+        self._slots.take(admitted, drawn)
         tokens = self._slots.token[admitted].tolist()
         return [(request, [token]) for request, token in zip(requests, tokens, strict=True)]
 
@@ -96,9 +105,13 @@ class Decoder:
         slots, everyone = self._slots, slice(shape.slots)
         owner = slots.owner[: shape.rows]
         embeddings = self._model.embed_tokens(slots.token[everyone], slots.num_sampled[everyone])  # (B, C)
-        logits = self._model.decode(embeddings[owner], slots.position[owner], self._cache, shape.length)  # (R, V)
+        logits, attention = self._model.decode(embeddings[owner], slots.position[owner], self._cache, shape.length)
         slots.position[everyone] += slots.active[everyone]
-        self._sample(logits, everyone, 0, nucleus=shape.nucleus)
+        guided = self._guided(logits, everyone, 0)
+        if self._alignment and attention is not None:
+            looked_at, last = attention[slots.row[everyone]], slots.token[everyone]
+            guided = self._alignment.check(guided, looked_at, last, slots.num_sampled[everyone], everyone)
+        slots.take(everyone, self._model.sampler(guided, slots.draw(everyone, nucleus=shape.nucleus)))
 
     @torch.inference_mode()
     def remove(self, request: Request) -> None:
@@ -109,6 +122,8 @@ class Decoder:
         last = len(self._occupants) - 1
         if slot != last:
             self._slots.move(last, slot)
+            if self._alignment:
+                self._alignment.move(last, slot)
             self._occupants[slot] = self._occupants[last]
         del self._occupants[last]
         self._slots.clear(last)
@@ -127,11 +142,9 @@ class Decoder:
 
     def _prompt(self, request: Request) -> Tensor:
         """(rows of the request, n, C)."""
-        voice = request.voice
-        conditioning = self._model.conditioning.encode(
-            voice.speaker_emb, voice.cond_prompt_speech_tokens, request.exaggeration
+        return self._model.embed_prompt(
+            request.voice, request.exaggeration, request.text_tokens, guided=request.num_rows == 2
         )
-        return self._model.embed_prompt(conditioning, request.text_tokens, guided=request.num_rows == 2)
 
     def _occupy(self, request: Request, prompt_length: int) -> None:
         first_row, slot = self._num_rows_used(), len(self._occupants)
@@ -139,6 +152,8 @@ class Decoder:
         if request.generator is None:
             request.generator = torch.Generator(self._model.device).manual_seed(request.sampling.seed)
         self._slots.fill(slot, request.sampling, prompt_length, START_SPEECH_TOKEN)
+        if self._alignment:
+            self._alignment.fill(slot, len(request.text_tokens) + 2, START_SPEECH_TOKEN)
         rows = list(range(first_row, first_row + request.num_rows))
         self._occupants.append(_Occupant(request, rows, prompt_length, request.sampling.top_p < 1))
 
@@ -147,21 +162,11 @@ class Decoder:
         for noise, occupant in zip(self._slots.noise[slots], self._occupants[slots], strict=False):
             noise.exponential_(generator=occupant.request.generator)
 
-    def _sample(self, logits: Tensor, slots: slice, first_row: int, *, nucleus: bool) -> None:
-        """One token for every one of slots, of logits (R, V) whose first row is first_row of the cache."""
+    def _guided(self, logits: Tensor, slots: slice, first_row: int) -> Tensor:
+        """(B, V) for every one of slots, of logits (R, V) whose first row is first_row of the cache."""
         state = self._slots
         row, guidance_row = state.row[slots] - first_row, state.guidance_row[slots] - first_row
-        guided = guide(logits, row, guidance_row, state.cfg_weight[slots])  # (B, V)
-        tokens = sample(
-            guided,
-            state.noise[slots],
-            seen=state.seen[slots],
-            repetition_penalty=state.repetition_penalty[slots],
-            temperature=state.temperature[slots],
-            min_p=state.min_p[slots],
-            nucleus_tail=state.nucleus_tail[slots] if nucleus else None,
-        )
-        state.take(slots, tokens)
+        return guide(logits, row, guidance_row, state.cfg_weight[slots])
 
     def _shape(self) -> StepShape:
         longest = 1 + max(occupant.length for occupant in self._occupants)
@@ -178,3 +183,10 @@ class Decoder:
 
     def _arrange(self) -> None:
         self._slots.arrange([occupant.rows for occupant in self._occupants])
+
+
+def _alignment(model: T3, num_slots: int) -> Alignment | None:
+    """What watches over the text being said, of a model whose attention tells."""
+    if not model.aligned_heads:
+        return None
+    return Alignment(num_slots, model.vocabulary, CONDITIONING_POSITIONS, model.device)

@@ -17,18 +17,22 @@ from synthesis.native.step_shape import StepShape
 logger = logging.getLogger(__name__)
 
 BATCHES = (1, 2, 4, 8, 16, 32)
-LENGTHS = (256, 512, 768, 1024, 1536)  # positions; a prompt is about 100, a second of speech 25
+LENGTHS = (256, 512, 768, 1024, 1536, 2048)  # positions; a prompt is about 100, a second of speech 25
 
 Replay = Callable[[], object]
 
 
-def shapes_to_capture(max_rows: int, max_length: int) -> list[StepShape]:
+def shapes_to_capture(max_rows: int, max_length: int, *, guided: bool = True) -> list[StepShape]:
     """In the order in which they are likely to be needed: small batches and short texts first, sampling with a top_p
-    below 1 last. Requests without guidance run on graphs that have rows to spare."""
+    below 1 last. Requests without guidance run on graphs that have rows to spare.
+
+    guided: whether the model knows guidance. The one that does not is usually asked for a top_p below 1.
+    """
+    rows_each = 2 if guided else 1
     shapes = [
-        StepShape(slots=batch, rows=2 * batch, length=min(length, max_length), nucleus=nucleus)
-        for nucleus, batch, length in itertools.product((False, True), BATCHES, LENGTHS)
-        if 2 * batch <= max_rows
+        StepShape(slots=batch, rows=rows_each * batch, length=min(length, max_length), nucleus=nucleus)
+        for nucleus, batch, length in itertools.product((False, True) if guided else (True,), BATCHES, LENGTHS)
+        if rows_each * batch <= max_rows
     ]
     return list(dict.fromkeys(shapes))
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from synthesis.native.request import SamplingParameters
+from synthesis.native.sampling import Draw
 
 
 class Slots:
@@ -39,6 +40,13 @@ class Slots:
         self.cfg_weight[slot], self.temperature[slot] = sampling.cfg_weight, sampling.temperature
         self.repetition_penalty[slot], self.min_p[slot] = sampling.repetition_penalty, sampling.min_p
         self.nucleus_tail[slot] = 1 - sampling.top_p  # here, as float64: upstream compares with the same number
+
+    def draw(self, slots: slice, *, nucleus: bool) -> Draw:
+        """What the next token of each is drawn with; nucleus: whether anyone's top_p is below 1."""
+        return Draw(
+            self.noise[slots], self.seen[slots], self.repetition_penalty[slots], self.temperature[slots],
+            self.min_p[slots], self.nucleus_tail[slots] if nucleus else None,
+        )  # fmt: skip
 
     def take(self, slots: slice, tokens: Tensor) -> None:
         """tokens (B,) have been sampled for the B slots."""
