@@ -15,6 +15,7 @@ from torch import Tensor
 
 from synthesis.chatterbox_device import RequestRandom, choose_device, translated_errors
 from synthesis.chatterbox_model import ChatterboxModel
+from synthesis.chatterbox_models import CHATTERBOX_MODELS
 from synthesis.chatterbox_segments import MAX_SEGMENT_CHARS, MAX_SPEECH_TOKENS, SPEECH_TOKENS_PER_S, cut_segments
 from synthesis.chatterbox_voices import CACHE_BYTES, Voices
 from synthesis.conditionals import ChatterboxConditionals
@@ -28,7 +29,7 @@ from synthesis.engine import (
     Take,
     never,
 )
-from synthesis.errors import InvalidOption, NoBuiltinVoice, SynthesisError
+from synthesis.errors import NoBuiltinVoice, SynthesisError
 from synthesis.options import SynthesisOptions
 from synthesis.text import Segment, plan
 from synthesis.weights import weights_revision
@@ -110,10 +111,7 @@ class ChatterboxEngine(Engine):
         """
         if not isinstance(conditionals, ChatterboxConditionals):
             raise TypeError(f"{type(conditionals).__name__} are another engine's conditionals")
-        if options.language.lower() != "en":
-            raise InvalidOption(
-                f"language is {options.language!r}; the base model speaks only 'en'; leave language out or choose 'en'"
-            )
+        CHATTERBOX_MODELS["base"].check_language(options.language)
         return (
             self._take(segment.text, seed, conditionals, options, cancelled)
             for segment, seed in zip(segments, seeds, strict=True)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from synthesis.chatterbox_device import translated_errors
+from synthesis.chatterbox_models import MIN_REFERENCE_S
 from synthesis.conditionals import ChatterboxConditionals, ConditionalsError
 from synthesis.conditionals_cache import ConditionalsCache
 from synthesis.engine import SAMPLE_RATE_HZ, Conditionals, ReferenceAudio, Samples, SavedConditionals
@@ -21,7 +22,6 @@ from synthesis.errors import UnusableReference
 
 logger = logging.getLogger(__name__)
 
-MIN_REFERENCE_S = 1.0  # what enrolment asks for too; shorter clips hold too little of a voice
 SILENCE = 1e-4  # -80 dBFS, where 16-bit noise begins: a clip whose peak is below says nothing
 
 CACHE_BYTES = 256 * 1024 * 1024  # about 1,500 voices of 10 s
@@ -33,9 +33,16 @@ class Voices:
     """listen: computes conditionals of a clip; revision: what the weights are, as `weights_revision` says it."""
 
     def __init__(
-        self, listen: Listen, *, model: str, revision: str, device: str, cache_bytes: int = CACHE_BYTES
+        self,
+        listen: Listen,
+        *,
+        model: str,
+        revision: str,
+        device: str,
+        min_reference_s: float = MIN_REFERENCE_S,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        self._listen = listen
+        self._listen, self._min_reference_s = listen, min_reference_s
         self._model, self._revision, self._device = model, revision, device
         self._cache = ConditionalsCache(cache_bytes)
 
@@ -60,7 +67,7 @@ class Voices:
         return conditionals
 
     def _compute(self, reference: ReferenceAudio) -> ChatterboxConditionals:
-        _check_usable(reference.samples)
+        _check_usable(reference.samples, self._min_reference_s)
         try:
             with translated_errors():
                 return self._listen(reference.samples)
@@ -81,10 +88,10 @@ def read_builtin_voice(path: Path, device: str) -> ChatterboxConditionals | None
     return ChatterboxConditionals(**{name: tensors[name] for name in names})
 
 
-def _check_usable(samples: Samples) -> None:
+def _check_usable(samples: Samples, min_s: float) -> None:
     fault = None
-    if samples.ndim != 1 or len(samples) < MIN_REFERENCE_S * SAMPLE_RATE_HZ:
-        fault = f"has {samples.size / SAMPLE_RATE_HZ:.2f} s; allowed is mono of {MIN_REFERENCE_S:g} s or more"
+    if samples.ndim != 1 or len(samples) < min_s * SAMPLE_RATE_HZ:
+        fault = f"has {samples.size / SAMPLE_RATE_HZ:.2f} s; allowed is mono of {min_s:g} s or more"
     elif not np.isfinite(samples).all():
         fault = "holds NaN or infinite samples; allowed are finite ones"
     elif np.abs(samples).max() < SILENCE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -88,6 +88,7 @@ class Engine(ABC):
     model: str  # model variant, e.g. "base"
     device: str  # "cuda", "mps" or "cpu"
     batches: bool = False  # True: has its own thread, on which what several callers ask at once is decoded together
+    default_options: Mapping[str, float] = {}  # of its model, where they differ from those of `SynthesisOptions`
     revision: str  # changes whenever the same request may sound different: of weights, or of a library
 
     @abstractmethod

@@ -61,6 +61,10 @@ def _load_chatterbox(
     missing = [package for package in _CHATTERBOX_PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
         raise EngineUnavailable(f"{' and '.join(missing)} not installed; run make setup-full, or set ENGINE=espeak")
+    if upstream and model != "base":
+        raise EngineUnavailable(
+            f"ENGINE=upstream has no {model} model; allowed is MODEL=base; set ENGINE=chatterbox, which has all of them"
+        )
     directory = _weights_directory(model, model_dir, hf_home)
     if upstream:
         from synthesis.chatterbox import ChatterboxEngine

@@ -43,12 +43,13 @@ class Repository:
         return self.repo_id.rpartition("/")[2].lower()
 
 
-# The files `ChatterboxTTS.from_local` of chatterbox-tts 0.1.7 reads. Commit and checksums as several public
+# The files that `from_local` of chatterbox-tts 0.1.7's three classes read. Commits and checksums as several public
 # repositories pin them; a download that differs is refused, so a wrong digit here cannot go unnoticed.
+_REPOSITORY, _COMMIT = "ResembleAI/chatterbox", "5bb1f6ee58e50c3b8d408bc82a6d3740c2db6e18"
 MODELS = {
     "base": Repository(
-        "ResembleAI/chatterbox",
-        "5bb1f6ee58e50c3b8d408bc82a6d3740c2db6e18",
+        _REPOSITORY,
+        _COMMIT,
         (
             ModelFile("ve.safetensors", "f0921cab452fa278bc25cd23ffd59d36f816d7dc5181dd1bef9751a7fb61f63c"),
             ModelFile("t3_cfg.safetensors", "914cb1696f47527fe8852ca8f1fe1fa63cb34f76f9c715e84e067b744dd0da81"),
@@ -57,7 +58,46 @@ MODELS = {
             # The built-in voice; without it every request must name one.
             ModelFile("conds.pt", "6552d70568833628ba019c6b03459e77fe71ca197d5c560cef9411bee9d87f4e", required=False),
         ),
-    )
+    ),
+    "turbo": Repository(
+        "ResembleAI/chatterbox-turbo",
+        "749d1c1a46eb10492095d68fbcf55691ccf137cd",
+        (
+            ModelFile("ve.safetensors", "f0921cab452fa278bc25cd23ffd59d36f816d7dc5181dd1bef9751a7fb61f63c"),
+            ModelFile("t3_turbo_v1.safetensors", "fcf1f8c1d651bb7e3acd69ee5be269b4ac10c02980b7708213d598bc9f7cdf87"),
+            ModelFile("s3gen_meanflow.safetensors", "d65cb687a2ed581ee6cc297e919ffefa63386944f42364ae13b78a594945514f"),
+            ModelFile("vocab.json", "f6bd25a65e4e63ca31360e9fb11c7e4f9a391a78385d640acd814092dd6eee4f"),
+            ModelFile("merges.txt", "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"),
+            ModelFile("tokenizer_config.json", "bca16a2ac1ddbd78b8d6228f0031884cc74b6ea54b967d6f6d2ebae9ccde23e6"),
+            # What upstream's own package reads besides, should it be pointed at the folder.
+            *(
+                ModelFile(name, sha256, required=False)
+                for name, sha256 in (
+                    ("special_tokens_map.json", "92ba8063bf40aa163eadebbfe0de07c2aebe44cf0d4a9e8726580b0781fd2640"),
+                    ("added_tokens.json", "72e4ab6acb0d9309ac3df4b526ae5fd80a2da5bc5ab7bb02d85096a374f69193"),
+                )
+            ),
+            ModelFile("conds.pt", "b1852099306fd6a7814eb9d0bd10186caba7249596cc23868f78a0eefbfa5033", required=False),
+        ),
+    ),
+    "multilingual": Repository(
+        _REPOSITORY,
+        _COMMIT,
+        (
+            ModelFile("ve.pt", "4b16d836bc598509860f6fa068165a8bb5e9ac84f05582dfcf278a5a372879f1"),
+            ModelFile("t3_mtl23ls_v2.safetensors", "b1237586127ce98e7800a68e49938eb5092846862aabcb6e17b2fda7889a6c75"),
+            ModelFile("s3gen.pt", "9b9ff07e60b20c136e2b1b3d7563a24604e8d2c4c267888d1ee929dd0151d2a3"),
+            ModelFile(
+                "grapheme_mtl_merged_expanded_v1.json",
+                "69632f47220a788a52ce2661d096453c5655e9bf25289d89a8d832c46ee07dbf",
+            ),
+            # Chinese is written with it; without it the other languages are still spoken.
+            ModelFile(
+                "Cangjie5_TC.json", "7073fd9de919443ae88e0bd2449917a65fe54898a4413ed1edcc4b67f28bce8c", required=False
+            ),
+            ModelFile("conds.pt", "6552d70568833628ba019c6b03459e77fe71ca197d5c560cef9411bee9d87f4e", required=False),
+        ),
+    ),
 }
 
 

@@ -1,7 +1,7 @@
 """The real chatterbox package on random weights, loaded once for all tests of a run.
 
-Two layers of T3 instead of 30 (see builder/make_random_weights.py); everything else has its full size. The weights,
-1.3 GB, are written once and kept in .cache.
+Few layers of T3 instead of 30 (see builder/make_random_weights.py); everything else has its full size. The weights,
+1.3 to 1.8 GB a model, are written once and kept in .cache.
 """
 
 from __future__ import annotations
@@ -28,24 +28,28 @@ from synthesis.chatterbox_model import ChatterboxModel
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "builder/make_random_weights.py"
 NUM_T3_LAYERS = 2
+# Of the multilingual model as many as there must be for the heads that are watched (the highest is in layer 13). Both
+# have narrow MLPs.
+FEW_LAYERS = {"base": NUM_T3_LAYERS, "turbo": 2, "multilingual": 14}
+MLP_SIZE = {"base": 4096, "turbo": 512, "multilingual": 512}
 MAX_SPEECH_TOKENS = 20  # 0.8 s: random weights hardly ever end a segment themselves
 
 
 @functools.cache
-def weights_folder() -> Path:
-    made_with = f"{SCRIPT.read_text()} {NUM_T3_LAYERS} {version('torch')} {version('chatterbox-tts')}"
+def weights_folder(model: str = "base") -> Path:
+    sizes = ["--num-layers", str(FEW_LAYERS[model]), "--mlp-size", str(MLP_SIZE[model])]
+    made_with = f"{SCRIPT.read_text()} {model} {sizes} {version('torch')} {version('chatterbox-tts')}"
     folder = ROOT / ".cache/random-weights" / hashlib.sha256(made_with.encode()).hexdigest()[:12]
-    command = [sys.executable, SCRIPT, "--to", folder, "--num-layers", str(NUM_T3_LAYERS)]
+    command = [sys.executable, SCRIPT, "--to", folder, "--model", model, *sizes]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder
 
 
 def expect_few_layers() -> None:
     """T3s built in this process fit the random weights from now on."""
-    sys.path.insert(0, str(SCRIPT.parent))
-    from make_random_weights import set_num_t3_layers
+    from chatterbox.models.t3.llama_configs import LLAMA_CONFIGS
 
-    set_num_t3_layers(NUM_T3_LAYERS)
+    LLAMA_CONFIGS["Llama_520M"]["num_hidden_layers"] = NUM_T3_LAYERS
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import Any
 
 import random_chatterbox
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthesis.conditionals import ChatterboxConditionals
 from synthesis.native.decoder import Decoder
@@ -113,3 +114,35 @@ def _take(decoder: Decoder, decoded: list[tuple[Request, list[int]]]) -> None:
         request.extend(tokens, NO_STOP)
         if len(request.tokens) == request.max_tokens:
             decoder.remove(request)
+
+
+def take(decoded: list[tuple[Request, list[int]]]) -> None:
+    for request, tokens in decoded:
+        request.extend(tokens, NO_STOP)
+
+
+class Operations(TorchDispatchMode):
+    """Every operation torch runs, with the shape it makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, tuple[int, ...] | None]] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        self.seen.append((function._schema.name, tuple(result.shape) if torch.is_tensor(result) else None))
+        return result
+
+
+def check_that_steps_can_be_captured(decoder: Decoder) -> None:
+    """What a graph needs: no value read back, no shape that depends on one."""
+    shape = decoder._shape()
+    recorded = []
+    with torch.inference_mode():
+        for _ in range(2):
+            with Operations() as operations:
+                decoder.step(shape)
+            recorded.append(operations.seen)
+    assert recorded[0] == recorded[1]
+    waiting = {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::masked_select"}
+    assert not waiting & {name for name, _ in recorded[0]}

@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="the light set has no model")
 
 import torch
 
-from synthesis.native.graphs import BATCHES, LENGTHS, StepGraphs, shapes_to_capture
+from synthesis.native.graphs import BATCHES, StepGraphs, shapes_to_capture
 from synthesis.native.step_shape import StepShape
 
 SMALL, LONG, WIDE = StepShape(1, 2, 256, False), StepShape(1, 2, 512, False), StepShape(4, 8, 256, False)

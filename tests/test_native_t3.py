@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,20 +16,20 @@ pytest.importorskip("chatterbox", reason="the light set has no model")
 
 import torch
 from t3_oracle import (
-    NO_STOP,
     PARAMETERS,
+    check_that_steps_can_be_captured,
     decode_to_the_end,
     new_decoder,
     new_request,
     our_t3,
     t3_file,
+    take,
     tokens_alone,
     upstream_condition,
     upstream_t3,
     upstream_text,
     upstream_tokens,
 )
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthesis.errors import WeightsNotFound
 from synthesis.native.checkpoint import read_tensors
@@ -107,11 +106,6 @@ def test_late_joins_early_ends_and_cancellations_disturb_nobody(alone: list[list
     assert requests[0].generator is not late.generator
 
 
-def take(decoded: list[tuple[Request, list[int]]]) -> None:
-    for request, tokens in decoded:
-        request.extend(tokens, NO_STOP)
-
-
 def test_no_more_requests_than_rows() -> None:
     decoder = new_decoder(num_rows=3)
     decoder.admit([new_request(1, SamplingParameters(), 5)])
@@ -119,33 +113,10 @@ def test_no_more_requests_than_rows() -> None:
         decoder.admit([new_request(2, SamplingParameters(), 5)])
 
 
-class Operations(TorchDispatchMode):
-    """Every operation torch runs, with the shape it makes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, tuple[int, ...] | None]] = []
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        self.seen.append((function._schema.name, tuple(result.shape) if torch.is_tensor(result) else None))
-        return result
-
-
 def test_every_step_is_the_same_and_waits_for_nothing() -> None:
-    """What a graph needs: no value read back, no shape that depends on one."""
     decoder = new_decoder()
     decoder.admit(four_requests())
-    shape = decoder._shape()
-    recorded = []
-    with torch.inference_mode():
-        for _ in range(2):
-            with Operations() as operations:
-                decoder.step(shape)
-            recorded.append(operations.seen)
-    assert recorded[0] == recorded[1]
-    waiting = {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::masked_select"}
-    assert not waiting & {name for name, _ in recorded[0]}
+    check_that_steps_can_be_captured(decoder)
 
 
 def test_bf16_is_close() -> None:

@@ -78,9 +78,13 @@ class SynthesizeInput(JobInput):
             raise ValueError(f"{' and '.join(given)} are given; at most one may choose the voice; remove the others")
         return self
 
-    def options(self, drawn_seed: Callable[[], int] = random_seed) -> SynthesisOptions:
-        """The speaking options, with a seed drawn where none was asked for."""
-        chosen = {name: getattr(self, name) for name in _OPTIONS}
+    def options(
+        self, drawn_seed: Callable[[], int] = random_seed, defaults: Mapping[str, float] | None = None
+    ) -> SynthesisOptions:
+        """The speaking options, with a seed drawn where none was asked for; defaults: the engine's own, where an option
+        was left out."""
+        left_out = {name: value for name, value in (defaults or {}).items() if name not in self.model_fields_set}
+        chosen = {**{name: getattr(self, name) for name in _OPTIONS}, **left_out}
         if chosen["seed"] is None:
             chosen["seed"] = drawn_seed()
         return SynthesisOptions(**{**chosen, "pronunciation": tuple(sorted(self.pronunciation.items()))})

@@ -13,7 +13,7 @@ from typing import Literal, cast, get_args
 from voice_library import BucketSettings
 
 EngineName = Literal["auto", "chatterbox", "upstream", "espeak"]
-ModelName = Literal["base"]
+ModelName = Literal["base", "turbo", "multilingual"]
 DeviceName = Literal["cuda", "mps", "cpu"]
 
 MAX_MAX_CONCURRENCY = 256

@@ -58,7 +58,7 @@ class Speaker:
                 f"model is {job.model!r}; this worker has {self.engine.model!r} loaded; leave model out or ask that",
             )
         sample_rate_hz = output_sample_rate_hz(job.format, job.sample_rate)
-        options = job.options(request.seed)
+        options = job.options(request.seed, self.engine.default_options)
         voice = reference = None
         if job.voice_id or job.voice_name:
             voice = self._library.get(voice_id=job.voice_id, voice_name=job.voice_name)

@@ -40,7 +40,7 @@ class Backbone(ABC, Generic[LayerT, PlaceT]):
 
     @abstractmethod
     def _enter(self, x: Tensor, positions: Tensor) -> tuple[Tensor, PlaceT]:
-        """Embeddings (R, n, C) as the first layer takes them; positions: (R, n), or (1, n) where all rows' are equal."""
+        """Embeddings (R, n, C) as the first layer takes them; positions: (R, n), or (1, n) where rows have the same."""
 
     @abstractmethod
     def _attention_inputs(self, layer: LayerT, x: Tensor, place: PlaceT) -> tuple[Tensor, Tensor, Tensor]:

@@ -77,7 +77,7 @@ class Decoder:
         guided = self._guided(logits, admitted, first_row)
         if self._alignment:
             guided = self._alignment.begin(guided, admitted)
-        drawn = self._model.sampler(guided, self._slots.draw(admitted, nucleus=self._nucleus(admitted)))
+        drawn = self._model.sample(guided, self._slots.draw(admitted, nucleus=self._nucleus(admitted)))
         if not self._model.penalises_start:
             self._slots.seen[admitted, START_SPEECH_TOKEN] = False
         self._slots.take(admitted, drawn)
@@ -111,7 +111,7 @@ class Decoder:
         if self._alignment and attention is not None:
             looked_at, last = attention[slots.row[everyone]], slots.token[everyone]
             guided = self._alignment.check(guided, looked_at, last, slots.num_sampled[everyone], everyone)
-        slots.take(everyone, self._model.sampler(guided, slots.draw(everyone, nucleus=shape.nucleus)))
+        slots.take(everyone, self._model.sample(guided, slots.draw(everyone, nucleus=shape.nucleus)))
 
     @torch.inference_mode()
     def remove(self, request: Request) -> None:

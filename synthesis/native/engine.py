@@ -1,4 +1,4 @@
-"""The fast engine: the base model behind this package's one interface, any number of requests at a time.
+"""The fast engine: Chatterbox's models behind this package's one interface, any number of requests at a time.
 
 Every segment of a text is a request of its own, so that the segments of a long one decode together, and with those of
 other texts. One thread owns the device (`runner`); the callers' threads cut text and mark audio. A take's samples are
@@ -18,7 +18,13 @@ import numpy as np
 from torch import Tensor
 
 from synthesis.chatterbox_device import translated_errors
-from synthesis.chatterbox_segments import MAX_SEGMENT_CHARS, MAX_SPEECH_TOKENS, SPEECH_TOKENS_PER_S, cut_segments
+from synthesis.chatterbox_segments import (
+    MAX_SEGMENT_CHARS,
+    MAX_SPEECH_TOKENS,
+    SPEECH_TOKENS_PER_S,
+    cut_segments,
+    max_segment_chars,
+)
 from synthesis.chatterbox_voices import Voices
 from synthesis.conditionals import ChatterboxConditionals
 from synthesis.engine import (
@@ -36,15 +42,15 @@ from synthesis.engine import (
 from synthesis.errors import Cancelled, EngineUnavailable, InvalidOption, NoBuiltinVoice
 from synthesis.native.request import Chunk, Request, SamplingParameters
 from synthesis.native.runner import Runner
-from synthesis.native.text_tokens import TextTokenizer
+from synthesis.native.text_tokens import TextTokens
+from synthesis.native.variants import Variant
 from synthesis.native.watermark import MarkedStream, Watermarker
 from synthesis.options import SynthesisOptions
 from synthesis.text import Segment, plan
 
 logger = logging.getLogger(__name__)
 
-MAX_LENGTH = 1536  # positions of a request in the cache: a prompt of MAX_SEGMENT_CHARS, and MAX_SPEECH_TOKENS
-_BESIDE_THE_TEXT = 38  # positions: 34 of conditioning, two marks around the text, two starts of speech
+_MIN_SPEECH_TOKENS = 4 * SPEECH_TOKENS_PER_S  # that a text must leave room for
 MAX_STEPS_PER_LOOK = 8  # positions are kept for as many steps after the end of speech
 _CANCELLED_ASKED_EVERY_S = 0.1
 
@@ -61,12 +67,12 @@ class NativeEngine(Engine):
         self,
         *,
         runner: Runner,
-        tokenizer: TextTokenizer,
+        tokenizer: TextTokens,
         voices: Voices,
         builtin: ChatterboxConditionals | None,
         watermarker: Watermarker,
         speaker: SpeakerEncoder,
-        model: str,
+        variant: Variant,
         device: str,
         revision: str,
         max_speech_tokens: int = MAX_SPEECH_TOKENS,
@@ -74,7 +80,8 @@ class NativeEngine(Engine):
     ) -> None:
         """revision: changes with what the same request sounds like. max_speech_tokens: where a segment that the model
         does not end is cut off, 25 a second."""
-        self.model, self.device, self.revision = model, device, revision
+        self.model, self.device, self.revision = variant.model.name, device, revision
+        self._variant, self.default_options = variant, variant.model.default_options
         self._runner, self._tokenizer, self._voices, self._builtin = runner, tokenizer, voices, builtin
         self._watermarker, self._speaker = watermarker, speaker
         self._max_speech_tokens, self._max_segment_chars = max_speech_tokens, max_segment_chars
@@ -91,10 +98,10 @@ class NativeEngine(Engine):
         return self._builtin
 
     def plan(self, text: str, options: SynthesisOptions) -> list[Segment]:
-        planned = plan(
-            text, self._max_segment_chars, language=options.language, pronunciation=dict(options.pronunciation)
-        )
-        return cut_segments(planned, self._max_segment_chars)
+        language = self._variant.model.check_language(options.language)
+        max_chars = max_segment_chars(language, self._max_segment_chars)
+        planned = plan(text, max_chars, language=language, pronunciation=dict(options.pronunciation))
+        return cut_segments(planned, max_chars)
 
     def takes(
         self,
@@ -147,10 +154,7 @@ class NativeEngine(Engine):
     ) -> list[Request]:
         if not isinstance(conditionals, ChatterboxConditionals):
             raise TypeError(f"{type(conditionals).__name__} are another engine's conditionals")
-        if options.language.lower() != "en":
-            raise InvalidOption(
-                f"language is {options.language!r}; the base model speaks only 'en'; leave language out or choose 'en'"
-            )
+        self._variant.model.check_language(options.language)
         utterance = object()
         return [
             self._request(segment.text, seed, conditionals, options, utterance)
@@ -194,16 +198,22 @@ class NativeEngine(Engine):
     def _request(
         self, text: str, seed: int, voice: ChatterboxConditionals, options: SynthesisOptions, utterance: object
     ) -> Request:
-        text_tokens = self._tokenizer.encode(text)
+        text_tokens = self._tokenizer.encode(text, options.language.lower())
         sampling = SamplingParameters(
-            cfg_weight=options.cfg_weight,
+            cfg_weight=options.cfg_weight if self._variant.model.is_guided else 0.0,
             temperature=options.temperature,
             repetition_penalty=options.repetition_penalty,
             min_p=options.min_p,
             top_p=options.top_p,
             seed=seed,
         )
-        room = MAX_LENGTH - _BESIDE_THE_TEXT - len(text_tokens) - MAX_STEPS_PER_LOOK
+        room = self._variant.room(voice, len(text_tokens)) - MAX_STEPS_PER_LOOK
+        if room < _MIN_SPEECH_TOKENS:
+            raise InvalidOption(
+                f"{len(text)} characters of the text are {len(text_tokens)} tokens to the {self.model} model, which "
+                f"leaves no room to say them; allowed is text in {', '.join(self._variant.model.languages)}; write it "
+                "in a language of the model, or in shorter sentences"
+            )
         max_tokens = min(self._max_speech_tokens, room)
         return Request(
             text_tokens, voice, options.exaggeration, sampling, max_tokens, utterance, cfm_steps=options.cfm_steps

@@ -29,6 +29,7 @@ from synthesis.native.audio_features import (
 )
 from synthesis.native.checkpoint import read_tensors
 from synthesis.native.layers import Tensors
+from synthesis.native.loudness import at_loudness
 from synthesis.native.speaker_encoders import CamPlus, VoiceEncoder
 from synthesis.native.speech_tokenizer import SpeechTokenizer
 
@@ -41,16 +42,20 @@ _TENSOR_PREFIXES = (speech_tokenizer.PREFIX, speaker_encoders.PREFIX)
 class Listening:
     """How much of a clip T3 listens to; the defaults are the base and the multilingual model's (`tts.py`)."""
 
-    prompt_s: int = 6  # ENC_COND_LEN; turbo: 15
-    max_prompt_tokens: int = 150  # `t3_config.py:speech_cond_prompt_len`; turbo: 375
+    prompt_s: int = 6  # ENC_COND_LEN
+    max_prompt_tokens: int = 150  # `t3_config.py:speech_cond_prompt_len`
+    loudness_lufs: float | None = None  # what the clip is brought to first; None leaves it as it is
+
+
+TURBO_LISTENING = Listening(prompt_s=15, max_prompt_tokens=375, loudness_lufs=-27.0)  # `tts_turbo.py`
 
 
 class Listener:
     """Everything that hears. Stateless once it is made."""
 
     def __init__(self, s3gen_tensors: Tensors, voice_tensors: Tensors, listening: Listening | None = None) -> None:
-        """s3gen_tensors: of s3gen.safetensors, what belongs to tokenizer and speaker encoder; voice_tensors: of
-        ve.safetensors. Both float32 on the device to work on."""
+        """s3gen_tensors: of S3Gen's file, what belongs to tokenizer and speaker encoder; voice_tensors: of the voice
+        encoder's. Both float32 on the device to work on."""
         self._tokenizer, self._speaker = SpeechTokenizer(s3gen_tensors), CamPlus(s3gen_tensors)
         self._voice = VoiceEncoder(voice_tensors)
         self._listening = listening or Listening()
@@ -68,6 +73,7 @@ class Listener:
 
         Raises ConditionalsError when the networks make nothing usable of it.
         """
+        samples = self._levelled(samples)
         low = resample(samples, SAMPLE_RATE_HZ, LOW_RATE_HZ)
         start = torch.from_numpy(low[: self._listening.prompt_s * LOW_RATE_HZ]).to(self._device)
         heard = tokenizer_mel(start)[..., : self._listening.max_prompt_tokens * _FRAMES_PER_TOKEN]
@@ -86,7 +92,11 @@ class Listener:
 
     def speaker(self, samples: Samples) -> Tensor:
         """Who speaks in a clip, (n,) float32 at 24 kHz, as T3 is told: (1, 256) float32 of length 1."""
-        return self._speaker_of(resample(samples, SAMPLE_RATE_HZ, LOW_RATE_HZ))
+        return self._speaker_of(resample(self._levelled(samples), SAMPLE_RATE_HZ, LOW_RATE_HZ))
+
+    def _levelled(self, samples: Samples) -> Samples:
+        loudness = self._listening.loudness_lufs
+        return samples if loudness is None else at_loudness(samples, loudness)
 
     def _speaker_of(self, low: Samples) -> Tensor:
         return self._voice.embedding(voice_mel(without_silence(low))).to(self._device)

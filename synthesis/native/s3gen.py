@@ -25,6 +25,8 @@ from synthesis.native.vocoder import Vocoder
 TENSOR_PREFIXES = ("flow.", "mel2wav.")  # of s3gen.safetensors, what decoding needs: half of it
 _SILENT_SAMPLES = SAMPLE_RATE_HZ // 50  # of every utterance, then as many to fade in: hides the prompt's last sound
 _CUDA_TOKEN_GRANULE = 32
+# Silence that the distilled model is given behind every utterance (chatterbox `const.py:S3GEN_SIL`, `tts_turbo.py`).
+_SILENCE_TOKEN, _NUM_SILENCE_TOKENS = 4299, 3
 _MAX_BATCH = 16  # utterances; the CPU is busy with one (a ragged batch of four took 1.35 times as long as its rows)
 
 
@@ -85,6 +87,7 @@ class S3Gen:
         self.flow = Flow(tensors, estimator_dtype, _CUDA_TOKEN_GRANULE if device.type == "cuda" else 1)
         self.vocoder = Vocoder(tensors)
         self._fade_in = fade_in().to(device)
+        self.ending = torch.full((_NUM_SILENCE_TOKENS if self.flow.is_meanflow else 0,), _SILENCE_TOKEN)
         self._max_batch = 1 if device.type == "cpu" else _MAX_BATCH
 
     @torch.inference_mode()
@@ -92,9 +95,10 @@ class S3Gen:
         """The waveform of each, (n,) float32 at 24 kHz; empty where no token sounds.
 
         A token gives 960 samples, but a prompt with an odd number of mel frames takes 480 from the first, as upstream
-        has it. cfm_steps: fewer are faster and rougher; None is the model's own number.
+        has it; the distilled model adds 120 ms of silence. cfm_steps: fewer are faster and rougher; None is the
+        model's own number.
         """
-        spoken = [utterance._replace(tokens=sounding(utterance.tokens)) for utterance in utterances]
+        spoken = [utterance._replace(tokens=self._spoken(utterance.tokens)) for utterance in utterances]
         waves: list[Samples] = [np.zeros(0, dtype=np.float32) for _ in spoken]
         places = [place for place, utterance in enumerate(spoken) if len(utterance.tokens)]
         for start in range(0, len(places), self._max_batch):
@@ -103,6 +107,11 @@ class S3Gen:
                 wave[: len(self._fade_in)] *= self._fade_in[: len(wave)]
                 waves[place] = wave.cpu().numpy()
         return waves
+
+    def _spoken(self, tokens: Tensor) -> Tensor:
+        """What sounds, with the silence that belongs behind it."""
+        heard = sounding(tokens)
+        return torch.cat([heard, self.ending.to(heard.device)]) if len(heard) else heard
 
     def _decode(self, utterances: list[Utterance], cfm_steps: int | None) -> list[Tensor]:
         drawn = [self._draw(utterance) for utterance in utterances]

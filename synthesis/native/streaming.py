@@ -86,6 +86,7 @@ class SpeechStream:
     ) -> None:
         """generator: this request's own, used by nothing else from here on."""
         self._conditionals, self._chunking = conditionals, chunking or Chunking()
+        self._ending = s3gen.ending
         self._num_prompt_tokens = conditionals.prompt_token.shape[1]
         self._noise = PinnedNoise(generator, FRAMES_PER_TOKEN * self._num_prompt_tokens)
         self._vocoder = VocoderStream(s3gen.vocoder, self._noise.phase, self._noise.excitation)
@@ -101,6 +102,8 @@ class SpeechStream:
         """More tokens, (n,) integers, n >= 0; those that stand for no sound are left out."""
         assert not self._is_complete, "tokens behind the last one"
         self._tokens = torch.cat([self._tokens, sounding(tokens).cpu()])
+        if is_last and len(self._tokens):
+            self._tokens = torch.cat([self._tokens, self._ending])
         self._is_complete = is_last
         self.is_over = is_last and not len(self._tokens)
 

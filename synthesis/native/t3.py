@@ -18,8 +18,7 @@ from synthesis.conditionals import ChatterboxConditionals
 from synthesis.native.backbone import Backbone, Head
 from synthesis.native.checkpoint import read_tensors
 from synthesis.native.kv_cache import KVCache
-from synthesis.native.sampling import Sampler, sample
-
+from synthesis.native.sampling import Draw, sample
 
 T3Model = TypeVar("T3Model", bound="T3")
 
@@ -31,7 +30,6 @@ class T3(ABC):
     is_guided: ClassVar[bool] = True  # whether a request may have a second row, without the text
     penalises_start: ClassVar[bool] = True  # whether the start of speech counts as spoken after the first token, too
     aligned_heads: ClassVar[tuple[Head, ...]] = ()  # whose attention says where in the text speech is
-    sampler: ClassVar[Sampler] = staticmethod(sample)
 
     def __init__(self, tensors: dict[str, Tensor], *, dtype: torch.dtype, max_length: int) -> None:
         """max_length: positions a row can have. WeightsNotFound is raised by `load`; a KeyError here is a programming
@@ -52,6 +50,16 @@ class T3(ABC):
     @staticmethod
     @abstractmethod
     def _new_backbone(weights: dict[str, Tensor], max_length: int) -> Backbone[Any, Any]: ...
+
+    @staticmethod
+    def sample(logits: Tensor, draw: Draw) -> Tensor:
+        """The next token of each sequence, (B,), of logits (B, V)."""
+        return sample(logits, draw)
+
+    @staticmethod
+    @abstractmethod
+    def prompt_length(voice: ChatterboxConditionals, num_text_tokens: int) -> int:
+        """Positions that `embed_prompt` takes of a row."""
 
     @abstractmethod
     def embed_prompt(

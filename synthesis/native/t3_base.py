@@ -32,6 +32,10 @@ class BaseT3(T3):
     def _new_backbone(weights: dict[str, Tensor], max_length: int) -> Llama:
         return Llama(weights, max_length)
 
+    @staticmethod
+    def prompt_length(voice: ChatterboxConditionals, num_text_tokens: int) -> int:  # noqa: ARG004
+        return CONDITIONING_POSITIONS + num_text_tokens + 4  # two marks around the text, two starts of speech
+
     def embed_prompt(
         self, voice: ChatterboxConditionals, exaggeration: float, text_tokens: list[int], *, guided: bool
     ) -> Tensor:
@@ -48,6 +52,9 @@ class BaseT3(T3):
         return self._speech[tokens] + self._speech_positions[positions]
 
 
+# chatterbox `alignment_stream_analyzer.py:LLAMA_ALIGNED_HEADS`; their mean is taken in this order
+ALIGNED_HEADS = (Head(12, 15), Head(13, 11), Head(9, 2))
+
+
 class MultilingualT3(BaseT3):
-    # chatterbox `alignment_stream_analyzer.py:LLAMA_ALIGNED_HEADS`; their mean is taken in this order
-    aligned_heads = (Head(12, 15), Head(13, 11), Head(9, 2))
+    aligned_heads = ALIGNED_HEADS

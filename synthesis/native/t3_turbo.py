@@ -12,7 +12,7 @@ from torch import Tensor
 
 from synthesis.conditionals import ChatterboxConditionals
 from synthesis.native.gpt2 import PREFIXES, Gpt2
-from synthesis.native.sampling import sample_turbo
+from synthesis.native.sampling import Draw, sample_turbo
 from synthesis.native.t3 import T3
 from synthesis.native.vocabulary import START_SPEECH_TOKEN
 
@@ -21,7 +21,6 @@ class TurboT3(T3):
     prefixes = (*PREFIXES, "cond_enc.spkr_enc.", "text_emb.", "speech_emb.", "speech_head.")
     is_guided = False
     penalises_start = False
-    sampler = staticmethod(sample_turbo)
 
     def __init__(self, tensors: dict[str, Tensor], *, dtype: torch.dtype, max_length: int) -> None:
         super().__init__(tensors, dtype=dtype, max_length=max_length)
@@ -32,6 +31,14 @@ class TurboT3(T3):
     @staticmethod
     def _new_backbone(weights: dict[str, Tensor], max_length: int) -> Gpt2:
         return Gpt2(weights, max_length)
+
+    @staticmethod
+    def sample(logits: Tensor, draw: Draw) -> Tensor:
+        return sample_turbo(logits, draw)
+
+    @staticmethod
+    def prompt_length(voice: ChatterboxConditionals, num_text_tokens: int) -> int:
+        return 1 + voice.cond_prompt_speech_tokens.shape[1] + num_text_tokens + 1
 
     def embed_prompt(
         self, voice: ChatterboxConditionals, exaggeration: float, text_tokens: list[int], *, guided: bool
