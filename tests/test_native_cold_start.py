@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ pytest.importorskip("chatterbox", reason="the light set has no model")
 import random_chatterbox
 
 HEAVY = {"chatterbox", "diffusers", "einops", "librosa", "numba", "omegaconf", "perth", "pkg_resources", "s3tokenizer",
-         "scipy", "sklearn", "torchaudio", "transformers", "torch._dynamo", "torch._inductor", "sympy"}  # fmt: skip
+         "pykakasi", "scipy", "sklearn", "spacy_pkuseg", "torchaudio", "transformers", "torch._dynamo", "torch._inductor", "sympy"}  # fmt: skip
 
 PROGRAM = """
 import sys
@@ -25,21 +26,22 @@ import numpy as np
 from synthesis import ReferenceAudio, SynthesisOptions
 from synthesis.native.loading import load_native_engine
 
-engine = load_native_engine(Path(sys.argv[1]), device="cpu", max_speech_tokens=3)
+engine = load_native_engine(Path(sys.argv[1]), model=sys.argv[2], device="cpu", max_speech_tokens=3)
 audio = engine.synthesize("Hello world.", engine.builtin(), SynthesisOptions())
 assert len(audio) > 0
 known_voice = set(sys.modules)
-engine.prepare(ReferenceAudio(np.random.default_rng(0).normal(0, 0.1, 30000).astype(np.float32)))
+clip = np.random.default_rng(0).normal(0, 0.1, 125_000 if sys.argv[2] == "turbo" else 30_000)
+engine.prepare(ReferenceAudio(clip.astype(np.float32)))
 engine.close()
 print(*known_voice)
 print(*sys.modules)
 """
 
 
-@pytest.fixture(scope="module")
-def loaded_modules() -> list[set[str]]:
+@pytest.fixture(scope="module", params=["base", "turbo", "multilingual"])
+def loaded_modules(request: Any) -> list[set[str]]:
     """Modules loaded after the first audio, and after a new voice."""
-    command = [sys.executable, "-c", PROGRAM, str(random_chatterbox.weights_folder())]
+    command = [sys.executable, "-c", PROGRAM, str(random_chatterbox.weights_folder(request.param)), request.param]
     root = Path(__file__).parents[1]
     run = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
     return [set(line.split()) for line in run.stdout.splitlines()]
