@@ -15,7 +15,8 @@ pytest.importorskip("chatterbox", reason="the light set has no model")
 import random_chatterbox
 
 HEAVY = {"chatterbox", "diffusers", "einops", "librosa", "numba", "omegaconf", "perth", "pkg_resources", "s3tokenizer",
-         "pykakasi", "scipy", "sklearn", "spacy_pkuseg", "torchaudio", "transformers", "torch._dynamo", "torch._inductor", "sympy"}  # fmt: skip
+         "pykakasi", "scipy", "sklearn", "spacy_pkuseg", "sympy", "torchaudio", "transformers", "torch._dynamo",
+         "torch._inductor"}  # fmt: skip
 
 PROGRAM = """
 import sys

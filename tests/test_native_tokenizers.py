@@ -39,7 +39,8 @@ SAMPLES = {
     "ar": "مرحبا بالعالم", "da": "Hvordan går det?", "de": "Über den Fluß – schön!", "el": "Καλημέρα κόσμε",
     "en": "Hello, it's me...", "es": "¿Cómo estás, señor?", "fi": "Hyvää päivää", "fr": "Ça va — très bien",
     "he": "שלום עולם", "hi": "नमस्ते दुनिया", "it": "Perché no?", "ja": "今日は東京へ行く。ガラスのカメラは東だ",
-    "ko": "안녕하세요 세계", "ms": "Selamat pagi", "nl": "Goedemorgen", "no": "Blåbærsyltetøy", "pl": "Zażółć gęślą jaźń", "pt": "Coração",
+    "ko": "안녕하세요 세계", "ms": "Selamat pagi", "nl": "Goedemorgen", "no": "Blåbærsyltetøy",
+    "pl": "Zażółć gęślą jaźń", "pt": "Coração",
     "ru": "Привет, мир", "sv": "Räksmörgås", "sw": "Habari ya asubuhi", "tr": "İstanbul'da ılık",
     "zh": "今天天氣好，曰日",
 }  # fmt: skip

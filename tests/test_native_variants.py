@@ -27,7 +27,7 @@ from t3_oracle import random_voice
 
 from synthesis import SAMPLE_RATE_HZ, ReferenceAudio, SynthesisOptions
 from synthesis.chatterbox_models import CHATTERBOX_MODELS
-from synthesis.conditionals import ChatterboxConditionals
+from synthesis.conditionals import SPEECH_VOCABULARY, ChatterboxConditionals
 from synthesis.errors import InvalidOption, UnusableReference, WeightsNotFound
 from synthesis.native.engine import NativeEngine
 from synthesis.native.loading import load_native_engine
@@ -79,9 +79,9 @@ def upstream_turbo(folder: Path) -> Any:
 
 def upstream_multilingual(folder: Path) -> Any:
     quiet_imports()
+    from chatterbox import mtl_tts
     from chatterbox.models.t3.inference import alignment_stream_analyzer
     from chatterbox.models.tokenizers import tokenizer
-    from chatterbox.mtl_tts import ChatterboxMultilingualTTS
 
     from synthesis.native.t3_base import ALIGNED_HEADS
 
@@ -89,7 +89,9 @@ def upstream_multilingual(folder: Path) -> Any:
     local = mock.patch.object(tokenizer, "hf_hub_download", return_value=str(folder / "Cangjie5_TC.json"))
     alignment_stream_analyzer.LLAMA_ALIGNED_HEADS = [tuple(head) for head in ALIGNED_HEADS]  # other tests change them
     with local, mock.patch.dict(sys.modules, {"spacy_pkuseg": None}):
-        upstream = load_upstream(ChatterboxMultilingualTTS, folder, "multilingual")
+        upstream = load_upstream(mtl_tts.ChatterboxMultilingualTTS, folder, "multilingual")
+    # Learnt weights do not say tokens that S3Gen has no embedding for; with random ones, upstream fails at them.
+    mtl_tts.drop_invalid_tokens = lambda tokens: tokens[tokens < SPEECH_VOCABULARY]
     inference = upstream.t3.inference
     upstream.t3.inference = lambda **options: inference(**{**options, "max_new_tokens": MAX_SPEECH_TOKENS})
     return upstream
@@ -115,8 +117,7 @@ def test_audio_is_upstreams(both: Loaded) -> None:
     """From the text to the marked samples, with upstream's own defaults."""
     theirs = upstream_audio(both)
     ours = both.ours.synthesize(both.text, both.ours.builtin(), both.options)
-    num_tokens = MAX_SPEECH_TOKENS + (3 if both.name == "turbo" else 0)  # silence behind it
-    assert len(theirs) > (num_tokens - 2) * SAMPLE_RATE_HZ / 25
+    assert len(theirs) > SAMPLE_RATE_HZ / 2
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
     assert np.abs(theirs).max() > 0.01
     assert both.ours.model == both.name
