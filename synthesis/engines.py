@@ -14,8 +14,8 @@ from typing import Literal
 from synthesis.engine import Engine
 from synthesis.errors import EngineUnavailable, WeightsNotFound
 
-# "chatterbox" is this repository's own implementation of the model, "upstream" the package it comes in, to compare with
-# and to fall back on. Their samples are the same on the CPU.
+# "chatterbox" is this repository's own implementation of the models, "upstream" the package that the base model comes
+# in: to compare with, and to fall back on. Their samples are the same on the CPU.
 EngineName = Literal["auto", "chatterbox", "upstream", "espeak"]
 
 logger = logging.getLogger(__name__)

@@ -221,6 +221,8 @@ def _fault(path: Path, required: bool) -> str | None:
             return _safetensors_fault(path)
         if path.suffix == ".json":
             return _json_fault(path)
+        if path.suffix == ".txt":
+            return None if path.stat().st_size else "is empty"
         # torch saves zip archives, whose directory comes last
         return None if zipfile.is_zipfile(path) else "is damaged"
     except OSError as error:

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import synthesis
 from synthesis import load_engine
 from synthesis.engines import EngineName
+from synthesis.errors import EngineUnavailable
 
 ROOT = Path(__file__).parent.parent
 
@@ -105,3 +106,25 @@ def test_upstream_is_the_package() -> None:
     expect_few_layers()
     engine = load_engine("upstream", model_dir=weights_folder(), device="cpu")
     assert (type(engine).__name__, engine.name, engine.model) == ("ChatterboxEngine", "chatterbox", "base")
+
+
+def test_upstreams_package_is_behind_the_interface_for_the_base_model_alone() -> None:
+    with pytest.raises(EngineUnavailable, match="has no turbo model; allowed is MODEL=base; set ENGINE=chatterbox"):
+        load_engine("upstream", model="turbo")
+
+
+def test_every_model_of_the_package_can_be_chosen() -> None:
+    from synthesis.chatterbox_models import CHATTERBOX_MODELS
+    from worker.settings import ModelName, Settings
+
+    assert set(get_args(ModelName)) == CHATTERBOX_MODELS.keys()
+    assert Settings.from_environment({"MODEL": "Turbo"}).model == "turbo"
+
+
+def test_model_chooses_what_our_engine_loads() -> None:
+    from random_chatterbox import weights_folder
+
+    engine = load_engine("chatterbox", model="turbo", model_dir=weights_folder("turbo"), device="cpu")
+    assert (type(engine).__name__, engine.name, engine.model) == ("NativeEngine", "chatterbox", "turbo")
+    assert engine.default_options == {"top_p": 0.95}
+    engine.close()  # type: ignore[attr-defined]

@@ -88,6 +88,14 @@ def test_an_upload_is_never_repeated_to_its_sender() -> None:
     assert len(refusal({"type": "register_voice", "voice_name": "Anna", "reference_audio": [upload]})) < 300
 
 
+def test_an_option_that_was_left_out_is_the_engines_own() -> None:
+    job = parse_input({"text": "Hello", "top_p": 1.0, "seed": 1})
+    assert isinstance(job, SynthesizeInput)
+    options = job.options(defaults={"top_p": 0.95, "repetition_penalty": 2.0})
+    assert (options.top_p, options.repetition_penalty, options.min_p) == (1.0, 2.0, 0.05)
+    assert job.options().repetition_penalty == 1.2
+
+
 def test_every_format_that_can_be_encoded_can_be_asked_for() -> None:
     assert set(get_args(SynthesizeInput.model_fields["format"].annotation)) == set(FORMATS)
 

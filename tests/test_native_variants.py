@@ -7,7 +7,7 @@ import functools
 import io
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,7 +25,7 @@ from random_chatterbox import FEW_LAYERS, MAX_SPEECH_TOKENS, MLP_SIZE, reference
 from s3gen_oracle import quiet_imports
 from t3_oracle import random_voice
 
-from synthesis import SAMPLE_RATE_HZ, ReferenceAudio, SynthesisOptions
+from synthesis import SAMPLE_RATE_HZ, Conditionals, ReferenceAudio, Samples, SynthesisOptions
 from synthesis.chatterbox_models import CHATTERBOX_MODELS
 from synthesis.conditionals import SPEECH_VOCABULARY, ChatterboxConditionals
 from synthesis.errors import InvalidOption, UnusableReference, WeightsNotFound
@@ -113,10 +113,17 @@ def upstream_audio(both: Loaded) -> np.ndarray:
         return np.asarray(both.upstream.generate(*arguments)[0])
 
 
+def whole(both: Loaded, voice: Conditionals, options: SynthesisOptions) -> Samples:
+    """Not streamed, whose chunks differ a little."""
+    segments = both.ours.plan(both.text, options)
+    assert [segment.text for segment in segments] == [both.text]
+    return next(both.ours.takes(segments, [options.seed], voice, options)).samples
+
+
 def test_audio_is_upstreams(both: Loaded) -> None:
     """From the text to the marked samples, with upstream's own defaults."""
     theirs = upstream_audio(both)
-    ours = both.ours.synthesize(both.text, both.ours.builtin(), both.options)
+    ours = whole(both, both.ours.builtin(), both.options)
     assert len(theirs) > SAMPLE_RATE_HZ / 2
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
     assert np.abs(theirs).max() > 0.01
@@ -141,14 +148,22 @@ def test_conditionals_are_upstreams(both: Loaded, tmp_path: Path) -> None:
     assert both.ours.voice_similarity(CLIP.samples, ours) == pytest.approx(float((voice * voice).sum()), abs=1e-4)
 
 
+def test_streams_say_what_is_said_whole(both: Loaded) -> None:
+    """As many samples, turbo's silence behind them included; equal they are not, as flow matching sees chunks."""
+    options = replace(both.options, cfm_steps=2)
+    streamed = both.ours.synthesize(both.text, both.ours.builtin(), options)
+    taken = whole(both, both.ours.builtin(), options)
+    assert len(streamed) == len(taken)
+    assert np.isfinite(streamed).all()
+
+
 def test_options_a_model_does_not_know_change_nothing(both: Loaded) -> None:
     """As upstream, which warns: turbo has no guidance, no emotion and no min_p."""
-    voice = random_voice(1, num_prompt_tokens=40)
+    voice, options = random_voice(1, num_prompt_tokens=40), replace(both.options, cfm_steps=1)
     usual, both.ours._max_speech_tokens = both.ours._max_speech_tokens, 3
     try:
-        plain = both.ours.synthesize(both.text, voice, both.options)
-        options = SynthesisOptions(**{**vars(both.options), "cfg_weight": 1.0, "exaggeration": 2.0, "min_p": 0.9})
-        changed = both.ours.synthesize(both.text, voice, options)
+        plain = whole(both, voice, options)
+        changed = whole(both, voice, replace(options, cfg_weight=1.0, exaggeration=2.0, min_p=0.9))
     finally:
         both.ours._max_speech_tokens = usual
     assert np.array_equal(plain, changed) == (both.name == "turbo")
@@ -161,10 +176,17 @@ def test_a_language_the_model_does_not_speak_is_refused(both: Loaded) -> None:
 
 
 def test_a_text_that_leaves_no_room_for_speech_is_refused(both: Loaded) -> None:
-    if both.name == "multilingual":
-        pytest.skip("its rows are long enough for any segment")
-    with pytest.raises(InvalidOption, match="leaves no room to say them"):
-        next(both.ours.stream("木" * 380, both.ours.builtin(), both.options))
+    """Many tokens a character: turbo's bytes of a script it does not speak; multilingual's rows are long enough."""
+    text, voice = "木" * 380, both.ours.builtin()
+    if both.name == "turbo":
+        with pytest.raises(InvalidOption, match="leaves no room to say them"):
+            both.ours.stream(text, voice, both.options)
+    else:
+        options = replace(both.options, language="zh")
+        segments = both.ours.plan(text, options)
+        assert len(segments) == 3, "shorter ones, as a character is a syllable"
+        requests = both.ours._requests(segments, [1, 2, 3], voice, options)
+        assert all(request.max_tokens == MAX_SPEECH_TOKENS for request in requests)
 
 
 def test_turbo_needs_a_longer_clip(both: Loaded) -> None:

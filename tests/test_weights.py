@@ -97,8 +97,8 @@ def test_a_model_dir_that_is_passed_over_is_reported(tmp_path: Path, caplog: pyt
 
 
 def test_an_unknown_model_is_refused() -> None:
-    with pytest.raises(InvalidOption, match="'turbo' is unknown; allowed is base"):
-        find_weights("turbo")
+    with pytest.raises(InvalidOption, match="'giant' is unknown; allowed is base"):
+        find_weights("giant")
 
 
 @pytest.mark.parametrize(
@@ -143,3 +143,39 @@ def test_the_revision_is_that_of_the_content(tmp_path: Path) -> None:
     assert weights_revision("base", other) != revision
     (one / "conds.pt").unlink()
     assert weights_revision("base", one) != revision
+
+
+def fill(folder: Path, model: str, *, optional: bool = True) -> None:
+    """A complete set of any model, of next to nothing."""
+    folder.mkdir(parents=True)
+    for file in MODELS[model].files:
+        path = folder / file.name
+        if not file.required and not optional:
+            continue
+        if path.suffix == ".safetensors":
+            path.write_bytes(safetensors())
+        elif path.suffix == ".pt":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr(zipfile.ZipInfo("data"), "tensors")
+        else:
+            path.write_text("{}")
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("optional", [True, False])
+def test_every_model_is_found_and_known_by_its_files(tmp_path: Path, model: str, optional: bool) -> None:
+    fill(tmp_path / model, model, optional=optional)
+    assert find_weights(model, model_dir=tmp_path / model, hf_home=tmp_path, volume=tmp_path / "none").model == model
+    known = weights_revision(model, tmp_path / model)
+    last = tmp_path / model / MODELS[model].files[1].name
+    last.write_bytes(safetensors(b"4567"))
+    assert weights_revision(model, tmp_path / model) != known
+    for file in MODELS[model].files:
+        if file.required:
+            (tmp_path / model / file.name).write_bytes(b"")
+            assert any(fault.startswith(file.name) for fault in missing_files(MODELS[model], tmp_path / model))
+
+
+def test_models_of_one_repository_share_its_folder() -> None:
+    assert MODELS["multilingual"].folder == BASE.folder != MODELS["turbo"].folder
+    assert MODELS["multilingual"].revision == BASE.revision
