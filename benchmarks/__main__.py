@@ -9,6 +9,7 @@ import argparse
 import importlib
 
 PARTS = {
+    "defects": "what the checks of speech find, and what they cost (half a minute)",
     "engine": "the fast engine against upstream's package: start, tokens a second, speech, equality (about 20 minutes)",
     "library": "voices in a bucket: registrations, lookups, cold start, memory (10 to 25 minutes)",
     "worker": "jobs through RunPod's loop: throughput, overhead, streaming, memory (about 8 minutes)",

@@ -33,11 +33,11 @@ def normalise(samples: Samples, sample_rate_hz: int, mode: Normalisation | None)
     gain_db = PEAK_DBFS - _db(np.abs(samples).max())
     if mode == "loudness":
         headroom_db = TRUE_PEAK_DBFS - _true_peak_dbfs(samples, sample_rate_hz)
-        gain_db = min(LOUDNESS_LUFS - _loudness_lufs(samples, sample_rate_hz), headroom_db)
+        gain_db = min(LOUDNESS_LUFS - loudness_lufs(samples, sample_rate_hz), headroom_db)
     return (samples * 10 ** (gain_db / 20)).astype(np.float32)
 
 
-def _loudness_lufs(samples: Samples, sample_rate_hz: int) -> float:
+def loudness_lufs(samples: Samples, sample_rate_hz: int) -> float:
     """Integrated loudness; audio shorter than a block is repeated until it fills one."""
     import pyloudnorm  # here, because it imports scipy.signal, which takes half a second
 

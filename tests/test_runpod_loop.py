@@ -18,7 +18,7 @@ from worker.settings import Settings
 class ForgetfulEngine(EspeakEngine):
     """eSpeak NG on a machine without memory."""
 
-    def stream(self, *_: Any) -> Any:
+    def takes(self, *_: Any) -> Any:
         raise MemoryError
 
 

@@ -31,10 +31,11 @@ def test_every_variable_is_read() -> None:
         "BUCKET_PREFIX": "team/voices",
         "MAX_CONCURRENCY": "8",
         "MAX_INLINE_BYTES": "1000000",
+        "ASR_MODEL": "/asr",
     }
     bucket = BucketSettings("https://s3.example.org", "voices", "key", "secret", "team/voices")
     assert Settings.from_environment(environment) == Settings(
-        Path("/voices"), "chatterbox", "base", Path("/models"), "cpu", Path("/hf"), True, bucket, 8, 1_000_000
+        Path("/voices"), "chatterbox", "base", Path("/models"), "cpu", Path("/hf"), True, bucket, 8, 1_000_000, "/asr"
     )
 
 

@@ -145,7 +145,7 @@ def test_common_sample_rates_are_delivered(worker: Worker, rate_hz: int) -> None
 def test_an_answer_says_what_it_cost(worker: Worker) -> None:
     first, second = (ask(worker, text="Hello.")["timings"] for _ in range(2))
     assert (first["cold"], second["cold"]) == (True, False)
-    assert set(second) == {"load_s", "queue_s", "prepare_s", "decode_s", "encode_s", "rtf", "cold", "device"}
+    assert set(second) == {"load_s", "queue_s", "prepare_s", "decode_s", "check_s", "encode_s", "rtf", "cold", "device"}
     assert second["rtf"] > 0
 
 

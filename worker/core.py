@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from synthesis import Engine, load_engine
+from synthesis.quality import FasterWhisper, Recogniser
 from voice_library import VoiceLibrary, open_library
 from voice_library.stores.interface import Store
 from voice_library.stores.s3 import S3Store
@@ -39,8 +40,9 @@ class Worker:
         library: VoiceLibrary | None = None,
         engine: Engine | None = None,
         store: Store | None = None,
+        recogniser: Recogniser | None = None,
     ) -> None:
-        """library, engine and store are made from the settings where they are not given; the engine on first use."""
+        """What is not given is made from the settings; engine and recogniser on first use."""
         self.settings = settings
         self.library = library if library is not None else open_library(settings.embeddings_dir, settings.bucket)
         if store is None and settings.bucket is not None:
@@ -50,6 +52,8 @@ class Worker:
         self._thread = DeviceThread()
         self._engine = engine
         self._engine_lock = threading.Lock()
+        self._recogniser = recogniser
+        self._recogniser_lock = threading.Lock()
 
     @property
     def engine(self) -> Engine:
@@ -66,6 +70,12 @@ class Worker:
     def device(self) -> Device:
         """Where the engine computes."""
         return CallersThread() if self.engine.batches else self._thread
+
+    def _loaded_recogniser(self) -> Recogniser:
+        with self._recogniser_lock:
+            if self._recogniser is None:
+                self._recogniser = FasterWhisper.load(self.settings.asr_model, self.engine.device)
+            return self._recogniser
 
     def _load_engine(self) -> Engine:
         return load_engine(
@@ -95,7 +105,7 @@ class Worker:
 
     def _run(self, job_input: JobInput, request: Request) -> Output:
         if isinstance(job_input, SynthesizeInput):
-            speaker = speech.Speaker(self.engine, self.library, self.device, self.startup)
+            speaker = speech.Speaker(self.engine, self.library, self.device, self.startup, self._loaded_recogniser)
             if job_input.stream:
                 return streaming.stream(job_input, speaker, request)
             return whole(job_input, speaker, self.delivery, request)

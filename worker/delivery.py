@@ -31,7 +31,7 @@ HEADROOM = 1.2  # by which a compressed format's usual size may be exceeded
 URL_EXPIRES_S = 24 * 3600  # as long as RunPod itself keeps a job at most
 SLOWEST_CHARS_PER_S = 5  # a third of usual speech: no text takes longer to say
 ANSWERS = "answers/"
-KEY_VERSION = 1  # raise it when the same request would be answered with other audio
+KEY_VERSION = 2  # raise it when the same request would be answered with other audio
 
 
 class Delivery:
@@ -69,9 +69,9 @@ class Delivery:
         if job.delivery == "s3" and self.store is None:
             raise JobError("INVALID_INPUT", "delivery is 's3'; this worker has no bucket; use delivery auto or inline")
 
-    def find(self, utterance: Utterance, engine: Engine, request: Request) -> float | None:
-        """The seconds of audio of the same request's answer, if the bucket has it (`address` says where); looked for
-        only where it would have gone there."""
+    def find(self, utterance: Utterance, engine: Engine, request: Request) -> Output | None:
+        """`duration` and `segments` of the same request's answer, if the bucket has it (`address` says where); looked
+        for only where it would have gone there."""
         if self.store is None or not self._may_go_to_the_bucket(utterance, request):
             return None
         key = content_key(utterance, engine)
@@ -79,13 +79,15 @@ class Delivery:
         if found is None or not self.store.exists(key + FORMATS[utterance.job.format].suffix):
             return None
         with contextlib.suppress(ValueError, KeyError, TypeError):  # damaged: spoken again and overwritten
-            return float(json.loads(found.body)["duration"])
+            stored = json.loads(found.body)
+            return {"duration": float(stored["duration"]), "segments": list(stored["segments"])}
         return None
 
     def deliver(self, encoded: bytes, facts: Output, utterance: Utterance, engine: Engine, request: Request) -> Output:
         """The answer. Raises JobError TOO_LARGE, or StorageUnavailable."""
         size = 4 * ((len(encoded) + 2) // 3)
-        fits = size <= self.cap_bytes(request)
+        beside = max(0, len(json.dumps(facts)) - MARGIN_BYTES // 2)  # the segments of a long text
+        fits = size + beside <= self.cap_bytes(request)
         if fits and utterance.job.delivery != "s3":
             return {"audio": base64.b64encode(encoded).decode("ascii"), **facts}
         if self.store is None or utterance.job.delivery == "inline":
@@ -153,6 +155,7 @@ def content_key(utterance: Utterance, engine: Engine) -> str:
         "text": job.text,
         "options": asdict(utterance.options),
         "output": [job.format, utterance.sample_rate_hz, job.normalize],
+        "checks": [job.checks, job.max_retries if job.checks != "off" else 0],
     }
     return ANSWERS + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

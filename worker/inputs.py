@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from synthesis.options import MAX_SEED, SynthesisOptions
+from synthesis.quality.retries import DEFAULT_MAX_RETRIES, MAX_RETRIES
 from voice_library import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from worker.errors import JobError
 
@@ -71,12 +72,21 @@ class SynthesizeInput(JobInput):
     delivery: Literal["auto", "inline", "s3"] = "auto"
     stream: bool = False
 
+    quality: Literal["off", "fast", "asr"] | None = None  # None: as `checks` says
+    max_retries: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = DEFAULT_MAX_RETRIES
+    subtitles: Literal["srt", "vtt"] | None = None
+
     @model_validator(mode="after")
     def _at_most_one_voice(self) -> SynthesizeInput:
         given = [name for name in ("voice_id", "voice_name", "reference_audio") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are given; at most one may choose the voice; remove the others")
         return self
+
+    @property
+    def checks(self) -> Literal["off", "fast", "asr"]:
+        """How its segments are checked. A stream is sent as it is spoken unless something needs its segments whole."""
+        return self.quality or ("off" if self.stream and self.subtitles is None else "fast")
 
     def options(
         self, drawn_seed: Callable[[], int] = random_seed, defaults: Mapping[str, float] | None = None

@@ -39,6 +39,7 @@ class Settings:
         3  # jobs held at once: hides the SDK's pause of up to 1 s between jobs; one decodes at a time
     )
     max_inline_bytes: int | None = None  # of an answer's audio in base64; None is RunPod's cap for the request
+    asr_model: str = "small"  # of faster-whisper, for quality 'asr': a size, or a folder with weights
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -60,6 +61,7 @@ class Settings:
             on_runpod=bool(environment.get("RUNPOD_POD_ID")),
             bucket=BucketSettings.from_environment(environment),
             max_concurrency=_whole_number(environment, "MAX_CONCURRENCY", MAX_MAX_CONCURRENCY) or cls.max_concurrency,
+            asr_model=environment.get("ASR_MODEL") or cls.asr_model,
             max_inline_bytes=_whole_number(environment, "MAX_INLINE_BYTES", 10**9),
         )
 

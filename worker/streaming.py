@@ -11,9 +11,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 
+from synthesis import Samples
 from synthesis.audio_streams import StreamEncoder
+from synthesis.quality import Spoken
 from worker.errors import JobError
 from worker.inputs import SynthesizeInput
+from worker.report import report
 from worker.request import Output, Request
 from worker.speech import Speaker, Utterance, duration_s
 
@@ -31,6 +34,11 @@ def _refuse_impossible(job: SynthesizeInput) -> None:
     if job.delivery == "s3":
         raise JobError(
             "INVALID_INPUT", "delivery is 's3' with stream; a stream is delivered inline; leave one of them out"
+        )
+    if job.subtitles is not None and job.checks == "off":
+        raise JobError(
+            "INVALID_INPUT",
+            "subtitles and quality 'off' are given with stream; they are made of checked segments; leave quality out",
         )
 
 
@@ -53,13 +61,26 @@ def stream(job: SynthesizeInput, speaker: Speaker, request: Request) -> Output:
     return {**totals, "chunks": collected} if request.on_chunk is None else totals
 
 
-_TOTALS = ("num_chunks", "format", "sample_rate", "duration", "voice_id", "voice_name", "engine", "seed", "timings")
+_TOTALS = (
+    "segments",
+    "subtitles",
+    "num_chunks",
+    "format",
+    "sample_rate",
+    "duration",
+    "voice_id",
+    "voice_name",
+    "engine",
+    "seed",
+    "timings",
+)
 
 
 def _chunks(utterance: Utterance, speaker: Speaker, request: Request) -> Iterator[Output]:
     encoder = StreamEncoder(utterance.job.format, utterance.sample_rate_hz)
     num_samples = index = 0
-    for samples in speaker.chunks(utterance, request):
+    spoken: list[Spoken] = []
+    for samples in _sound(utterance, speaker, request, spoken):
         with request.timed("encode_s"):
             encoded = encoder.write(samples)
         for offset_s, piece in _pieces(encoded, duration_s(num_samples), duration_s(len(samples))):
@@ -70,7 +91,19 @@ def _chunks(utterance: Utterance, speaker: Speaker, request: Request) -> Iterato
         rest = encoder.close()
     last = _chunk(utterance, index, duration_s(num_samples), rest)
     totals = {"num_chunks": index + 1, **speaker.facts(utterance, duration_s(num_samples), request)}
-    yield {**last, "last": True, **totals}
+    said = report(spoken, utterance.job.subtitles) if spoken else {}
+    yield {**last, "last": True, **totals, **said}
+
+
+def _sound(utterance: Utterance, speaker: Speaker, request: Request, spoken: list[Spoken]) -> Iterator[Samples]:
+    """As it is said, or segments as they are found good, which are also put into `spoken`."""
+    if utterance.job.checks == "off":
+        yield from speaker.chunks(utterance, request)
+        return
+    for each in speaker.spoken(utterance, request):
+        spoken.append(each)
+        if len(each.samples):
+            yield each.samples
 
 
 def _pieces(encoded: bytes, start_s: float, length_s: float) -> Iterator[tuple[float, bytes]]:
