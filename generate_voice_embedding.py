@@ -164,6 +164,11 @@ def decode_base64(text: str | bytes, max_bytes: int = MAX_AUDIO_BYTES) -> bytes:
 
 
 def read_audio(source: str | os.PathLike[str] | bytes) -> Samples:
+    """As `read_recording`, its samples alone."""
+    return read_recording(source).samples
+
+
+def read_recording(source: str | os.PathLike[str] | bytes) -> Recording:
     """Decode a file, or the bytes of one, to (samples,) float32 mono at SAMPLE_RATE_HZ, full scale ±1.
 
     Anything libsndfile reads (wav, flac, ogg, mp3, ...), at any rate and with any number of channels. The header is
@@ -172,10 +177,10 @@ def read_audio(source: str | os.PathLike[str] | bytes) -> Samples:
     if isinstance(source, (bytes, bytearray)):
         if len(source) > MAX_AUDIO_BYTES:
             raise TooLarge(f"the audio has {len(source)} bytes; the limit is {MAX_AUDIO_BYTES}; send a shorter one")
-        mono, rate_hz = _decode(_AudioBytes(source))
+        mono, rate_hz, channels = _decode(_AudioBytes(source))
     else:
-        mono, rate_hz = _decode(_existing_file(source))
-    return prepare_audio(mono, rate_hz)
+        mono, rate_hz, channels = _decode(_existing_file(source))
+    return Recording(prepare_audio(mono, rate_hz), channels)
 
 
 def _existing_file(source: str | os.PathLike[str]) -> str:
@@ -201,8 +206,8 @@ class _AudioBytes(io.BytesIO):
         return self.tell()
 
 
-def _decode(file: str | _AudioBytes) -> tuple[Samples, int]:
-    """(frames,) float32 mono at the file's own rate, and that rate in Hz."""
+def _decode(file: str | _AudioBytes) -> tuple[Samples, int, int]:
+    """(frames,) float32 mono at the file's own rate, that rate in Hz, and the channels it had."""
     try:
         with soundfile.SoundFile(file) as sound:
             # Where an encoder left the length open this is SF_COUNT_MAX; what can be read is bounded below as well.
@@ -215,7 +220,8 @@ def _decode(file: str | _AudioBytes) -> tuple[Samples, int]:
                 if num_frames > sound.samplerate * MAX_DURATION_S or num_frames > MAX_SOURCE_FRAMES:
                     raise _too_long(num_frames, sound.samplerate)
                 blocks.append(block.mean(axis=1, dtype=np.float32))
-            return np.concatenate(blocks) if blocks else np.zeros(0, np.float32), sound.samplerate
+            mono = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+            return mono, sound.samplerate, sound.channels
     except VoiceEmbeddingError:
         raise
     except (RuntimeError, OSError, ValueError, TypeError, AssertionError) as error:  # soundfile's, for what it is given
@@ -319,6 +325,166 @@ def _mono_float32(audio: NDArray[Any]) -> Samples:
     return mono
 
 
+# ---------------------------------------------------------------- what a recording is worth
+
+MODEL_LISTENS_S = 10  # Chatterbox hears the first 6 s (T3) and 10 s (S3Gen) of a reference (its `tts.py:DEC_COND_LEN`)
+REFERENCE_WINDOWS = ("start", "auto")
+_FRAME = SAMPLE_RATE_HZ // 50  # 20 ms
+_WINDOW_STEP_S = 0.5
+_TOP, _SHOULDER = 0.97, 0.88  # of the peak: between them a wave's peak is a parabola, and at most half of it at the top
+_MAX_FLATNESS, _MIN_FLAT_SAMPLES = 0.645, 16
+_NOTHING_DB, _DIGITAL_SILENCE_DB = -100.0, -95.0
+_MIN_NOISE_FRAMES = 5
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A decoded recording. samples: (n,) float32 mono at SAMPLE_RATE_HZ; channels: of the source."""
+
+    samples: Samples
+    channels: int = 1
+
+
+def enrol(recording: Recording, reference_window: str = "start") -> tuple[Samples, Metadata]:
+    """What to keep of a recording, and a report on it for people.
+
+    reference_window: "start" keeps all of it, of which a model hears the beginning; "auto" keeps the MODEL_LISTENS_S
+    with the most speech, the least noise and no clipping. The report holds `duration` (s), `peak_dbfs`, `clipping`
+    (share of the samples), `noise_floor_dbfs`, `snr_db`, `speech_ratio`, `bandwidth_hz`, `channels`, `reference_window`
+    (start and end in s) and `advice`, a list of sentences, empty where all is well. Raises InvalidInput.
+    """
+    if reference_window not in REFERENCE_WINDOWS:
+        raise InvalidInput(f"reference_window is {reference_window!r}; allowed are start and auto; choose one")
+    samples = recording.samples
+    start, end = 0, len(samples)
+    if reference_window == "auto" and len(samples) > MODEL_LISTENS_S * SAMPLE_RATE_HZ:
+        start, end = _best_window(samples)
+    heard = samples[start : min(end, start + MODEL_LISTENS_S * SAMPLE_RATE_HZ)]
+    report = {"duration": round(len(samples) / SAMPLE_RATE_HZ, 3), **_measured(samples), "channels": recording.channels}
+    report["reference_window"] = {"start": round(start / SAMPLE_RATE_HZ, 3), "end": round(end / SAMPLE_RATE_HZ, 3)}
+    report["advice"] = _advice(report, _measured(heard), len(heard) / SAMPLE_RATE_HZ)
+    return samples[start:end], report
+
+
+def _measured(samples: Samples) -> Metadata:
+    levels = _frame_levels_db(samples)
+    speech_db, floor_db = _speech_db(levels), _noise_floor_db(levels)
+    return {
+        "peak_dbfs": round(20 * float(np.log10(max(float(np.abs(samples).max()), 1e-5))), 1),
+        "clipping": round(_clipped_share(samples), 6),
+        "noise_floor_dbfs": round(floor_db, 1),
+        "snr_db": round(speech_db - floor_db, 1),
+        "speech_ratio": round(float(_is_speech(levels).mean()), 3),
+        "bandwidth_hz": _bandwidth_hz(samples, levels),
+    }
+
+
+def _frame_levels_db(samples: Samples) -> NDArray[np.float64]:
+    """RMS of every 20 ms, dBFS."""
+    frames = samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME).astype(np.float64)
+    return np.asarray(10 * np.log10(np.maximum(np.mean(np.square(frames), axis=1), 10 ** (_NOTHING_DB / 10))))
+
+
+def _speech_db(levels: NDArray[np.float64]) -> float:
+    loud = levels[levels >= np.percentile(levels, 95) - 15]
+    return float(10 * np.log10(np.mean(10 ** (loud / 10))))
+
+
+def _is_speech(levels: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Frames above the noise; short pauses between sounds count as speech."""
+    speech_db = _speech_db(levels)
+    loud = levels > max(speech_db - 35, min(_quietest_db(levels) + 9, speech_db - 15))
+    bridge = np.ones(11)  # 220 ms: the closure of a plosive, the gap between two words
+    return np.asarray(np.convolve(loud, bridge, "same") >= 3)
+
+
+def _noise_floor_db(levels: NDArray[np.float64]) -> float:
+    """Of the frames between words; where there are none, of the quietest."""
+    between = levels[~_is_speech(levels) & (levels > _DIGITAL_SILENCE_DB)]
+    return float(np.median(between)) if len(between) >= _MIN_NOISE_FRAMES else _quietest_db(levels)
+
+
+def _quietest_db(levels: NDArray[np.float64]) -> float:
+    """Without digital silence, which is put between takes and says nothing of the room."""
+    audible = levels[levels > _DIGITAL_SILENCE_DB]
+    return float(np.percentile(audible, 5)) if len(audible) else _NOTHING_DB
+
+
+def _clipped_share(samples: Samples) -> float:
+    """The share of samples on plateaus; 0 where the highest peaks are as round as a wave's."""
+    magnitudes = np.abs(samples)
+    peak = float(magnitudes.max(initial=0.0))
+    at_top = int((magnitudes >= _TOP * peak).sum())
+    if peak == 0 or at_top < _MIN_FLAT_SAMPLES:
+        return 0.0
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (magnitudes >= _SHOULDER * peak).astype(np.int8), [0]])))
+    first, last = edges[::2], edges[1::2]
+    tops = np.concatenate([[0], np.cumsum(magnitudes >= _TOP * peak)])
+    highest = tops[last] > tops[first]
+    return at_top / len(samples) if at_top / (last - first)[highest].sum() > _MAX_FLATNESS else 0.0
+
+
+def _bandwidth_hz(samples: Samples, levels: NDArray[np.float64]) -> int:
+    """Where the spectrum of the louder frames falls 60 dB below its peak, to 100 Hz."""
+    length = 1024
+    loud = np.flatnonzero(levels > np.percentile(levels, 60)) * _FRAME
+    starts = loud[loud + length <= len(samples)][:: max(1, len(loud) // 500)]
+    if not len(starts):
+        return 0
+    frames = samples[starts[:, None] + np.arange(length)] * np.hanning(length)
+    power = np.mean(np.square(np.abs(np.fft.rfft(frames))), axis=0)
+    smooth = np.convolve(power, np.ones(5) / 5, "same")
+    highest = float(np.flatnonzero(smooth > smooth.max() * 1e-6)[-1])
+    return round(highest * SAMPLE_RATE_HZ / length / 100) * 100
+
+
+def _best_window(samples: Samples) -> tuple[int, int]:
+    """First and one past the last sample of the cleanest MODEL_LISTENS_S; it begins and ends between words."""
+    length, step = MODEL_LISTENS_S * SAMPLE_RATE_HZ, round(_WINDOW_STEP_S * SAMPLE_RATE_HZ)
+    starts = range(0, len(samples) - length + 1, step)
+    best = max(starts, key=lambda start: _worth(samples[start : start + length]))  # the first of equals
+    levels = _frame_levels_db(samples)
+    near = round(_WINDOW_STEP_S * SAMPLE_RATE_HZ / _FRAME)
+    first = best // _FRAME
+    lead = int(np.argmax(_is_speech(levels[first : first + length // _FRAME])))
+    if lead >= near // 4:  # a pause: from shortly before the first word
+        start = first + lead - near // 4
+    else:
+        start = first + int(np.argmin(levels[first : first + near])) if best else 0
+    last = min(len(levels), start + length // _FRAME)
+    end = last - near + int(np.argmin(levels[last - near : last])) + 1
+    return start * _FRAME, end * _FRAME
+
+
+def _worth(samples: Samples) -> float:
+    """Of a stretch as a reference: much speech far above its noise, unclipped."""
+    levels = _frame_levels_db(samples)
+    above_noise_db = min(_speech_db(levels) - _noise_floor_db(levels), 40.0)
+    clipped = 1.0 if _clipped_share(samples) else 0.0
+    return 2 * min(float(_is_speech(levels).mean()), 0.9) + above_noise_db / 40 - clipped
+
+
+def _advice(report: Metadata, heard: Metadata, heard_s: float) -> list[str]:
+    """heard: measures of the part that a model listens to."""
+    found = []
+    if heard_s < MODEL_LISTENS_S * 0.6:
+        found.append(f"It is {heard_s:.1f} s long; {MODEL_LISTENS_S} s of clear speech work best.")
+    if heard["clipping"]:
+        found.append("It is clipped: record again with less gain, or farther from the microphone.")
+    if heard["peak_dbfs"] < -26:
+        found.append(f"It is quiet (its peak is {heard['peak_dbfs']:.0f} dBFS): record again with more gain.")
+    if heard["snr_db"] < 25:
+        found.append(f"The noise is only {heard['snr_db']:.0f} dB below the speech: record in a quieter room.")
+    if heard["speech_ratio"] < 0.6:
+        share = f"{100 * heard['speech_ratio']:.0f} %"
+        found.append(f"Only {share} of what is listened to is speech: cut out pauses, or take reference_window auto.")
+    if heard["bandwidth_hz"] < 5_000:
+        found.append(f"Nothing is above {heard['bandwidth_hz']} Hz, as on a telephone: the voice will sound so too.")
+    if report["duration"] > MODEL_LISTENS_S * 1.5 and report["reference_window"]["start"] == 0:
+        found.append(f"Only its first {MODEL_LISTENS_S} s are listened to; reference_window auto takes the cleanest.")
+    return found
+
+
 # ---------------------------------------------------------------- the format
 
 
@@ -377,9 +543,10 @@ def voice_metadata(
     gender: str | None = None,
     description: str | None = None,
     original_file: str | None = None,
+    report: Metadata | None = None,
 ) -> Metadata:
     """What `metadata/{voice_id}.json` and the catalog hold about a voice."""
-    metadata = {
+    metadata: Metadata = {
         "voice_id": voice_id,
         "speaker_name": voice_name,
         "gender": gender or "unknown",
@@ -390,7 +557,11 @@ def voice_metadata(
         "created_at": created_at,
         "type": EMBEDDING_TYPE,
     }
-    return {**metadata, "description": description} if description else metadata
+    if description:
+        metadata["description"] = description
+    if report:
+        metadata["report"] = report
+    return metadata
 
 
 def utc_now() -> str:
@@ -750,12 +921,14 @@ def _storage_errors() -> Iterator[None]:
 class _CreateVoiceEmbedding:
     """`create_voice_embedding`: register a voice from a file, an array or base64.
 
-    All ways take `embeddings_dir`, `gender` ("unknown" where not given), `voice_description`, and `on_conflict`:
+    All ways take `embeddings_dir`, `gender` ("unknown" where not given), `voice_description`, `reference_window` (see
+    `enrol`) and `on_conflict`:
     "error" refuses a name that another voice has, "replace" gives it to the new voice and deletes the old one. The
     same audio under the same name again changes nothing and returns the voice that is there.
 
     The result holds `success, voice_id, voice_name, embedding_file` (a path, usable as it is), `embedding_path` and
-    `metadata_path` (relative to the tree), `duration` (s), `sample_rate` and `message`. Raises VoiceEmbeddingError.
+    `metadata_path` (relative to the tree), `duration` (s), `sample_rate`, `message` and `report` (see `enrol`). Raises
+    VoiceEmbeddingError.
     """
 
     def __call__(self, audio_file: str | os.PathLike[str], voice_name: str, **options: Any) -> dict[str, Any]:
@@ -769,11 +942,12 @@ class _CreateVoiceEmbedding:
         gender: str | None = None,
         voice_description: str | None = None,
         on_conflict: str = "error",
+        reference_window: str = "start",
     ) -> dict[str, Any]:
         """From an audio file that libsndfile reads: wav, flac, ogg, mp3, ..."""
         about = About.checked(voice_name, gender, voice_description, on_conflict)
-        samples = read_audio(audio_file)
-        return _register(samples, about, embeddings_dir, Path(audio_file).name)
+        samples, report = enrol(read_recording(audio_file), reference_window)
+        return _register(samples, about, embeddings_dir, Path(audio_file).name, report)
 
     def from_array(
         self,
@@ -785,11 +959,17 @@ class _CreateVoiceEmbedding:
         voice_description: str | None = None,
         on_conflict: str = "error",
         original_file: str | None = None,
+        reference_window: str = "start",
+        report: Metadata | None = None,
     ) -> dict[str, Any]:
-        """From audio in memory, shaped and scaled as `prepare_audio` says. `sample_rate` in Hz."""
+        """From audio in memory, shaped and scaled as `prepare_audio` says. `sample_rate` in Hz. report: where the audio
+        was enrolled already."""
         about = About.checked(voice_name, gender, voice_description, on_conflict)
         samples = prepare_audio(audio_array, sample_rate)
-        return _register(samples, about, embeddings_dir, original_file or "array")
+        if report is None:
+            shape = np.shape(audio_array)
+            samples, report = enrol(Recording(samples, min(shape) if len(shape) == 2 else 1), reference_window)
+        return _register(samples, about, embeddings_dir, original_file or "array", report)
 
     def from_base64(
         self,
@@ -799,11 +979,12 @@ class _CreateVoiceEmbedding:
         gender: str | None = None,
         voice_description: str | None = None,
         on_conflict: str = "error",
+        reference_window: str = "start",
     ) -> dict[str, Any]:
         """From an audio file encoded as base64."""
         about = About.checked(voice_name, gender, voice_description, on_conflict)
-        samples = read_audio(decode_base64(audio_base64))
-        return _register(samples, about, embeddings_dir, "base64")
+        samples, report = enrol(read_recording(decode_base64(audio_base64)), reference_window)
+        return _register(samples, about, embeddings_dir, "base64", report)
 
 
 create_voice_embedding = _CreateVoiceEmbedding()
@@ -833,7 +1014,7 @@ class About:
 
 
 def _register(
-    samples: Samples, about: About, embeddings_dir: str | os.PathLike[str], original_file: str
+    samples: Samples, about: About, embeddings_dir: str | os.PathLike[str], original_file: str, report: Metadata
 ) -> dict[str, Any]:
     tree = VoiceTree(embeddings_dir)
     with tree.locked():
@@ -847,18 +1028,18 @@ def _register(
                 'choose another, or pass on_conflict="replace"'
             )
         if same is None:
-            voice_id, metadata = _new_voice(tree, catalog, samples, about, original_file)
+            voice_id, metadata = _new_voice(tree, catalog, samples, about, original_file, report)
             embedding = encode_embedding(samples, about.name, metadata["created_at"])
             tree.commit(catalog, put={voice_id: metadata}, remove=others, embeddings={voice_id: embedding})
-            return _result(tree, voice_id, metadata, about.name, len(samples), "registered")
+            return _result(tree, voice_id, metadata, about.name, len(samples), "registered", report)
         if others:
             tree.commit(catalog, remove=others)
         name = catalog.name_of(same)
-        return _result(tree, same, catalog.entries[same], name, len(samples), "was already registered")
+        return _result(tree, same, catalog.entries[same], name, len(samples), "was already registered", report)
 
 
 def _new_voice(
-    tree: VoiceTree, catalog: Catalog, samples: Samples, about: About, original_file: str
+    tree: VoiceTree, catalog: Catalog, samples: Samples, about: About, original_file: str, report: Metadata
 ) -> tuple[str, Metadata]:
     digest = voice_digest(samples, about.name)
     voice_id = next(candidate for candidate in candidate_voice_ids(digest) if not tree.is_used(catalog, candidate))
@@ -870,11 +1051,12 @@ def _new_voice(
         gender=about.gender,
         description=about.description,
         original_file=original_file,
+        report=report,
     )
 
 
 def _result(
-    tree: VoiceTree, voice_id: str, metadata: Metadata, name: str, num_samples: int, done: str
+    tree: VoiceTree, voice_id: str, metadata: Metadata, name: str, num_samples: int, done: str, report: Metadata
 ) -> dict[str, Any]:
     embedding_file = tree.embedding_path(voice_id, metadata)
     return {
@@ -887,6 +1069,7 @@ def _result(
         "duration": round(num_samples / SAMPLE_RATE_HZ, 3),
         "sample_rate": SAMPLE_RATE_HZ,
         "message": f"voice {name!r} ({voice_id}) {done}",
+        "report": report,
     }
 
 
@@ -898,6 +1081,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--description")
     parser.add_argument("--embeddings-dir", default="voice_embeddings")
     parser.add_argument("--on-conflict", choices=("error", "replace"), default="error", help="when the name is taken")
+    parser.add_argument(
+        "--reference-window", choices=REFERENCE_WINDOWS, default="start", help="auto keeps the cleanest 10 s of it"
+    )
     given = parser.parse_args(arguments)
     try:
         result = create_voice_embedding.from_file(
@@ -907,11 +1093,14 @@ def main(arguments: list[str] | None = None) -> int:
             gender=given.gender,
             voice_description=given.description,
             on_conflict=given.on_conflict,
+            reference_window=given.reference_window,
         )
     except VoiceEmbeddingError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
         return 1
     print(f"{result['message']}  {result['duration']:.1f} s  {result['embedding_file']}")
+    for sentence in result["report"]["advice"]:
+        print(f"  {sentence}")
     return 0
 
 

@@ -149,8 +149,9 @@ def _table(result: dict) -> str:
         f"{result['cost_ms_per_s_of_audio']} ms of one core for a second of audio.",
         "",
         f"Recorded: the same defects added to {recorded['clean_recordings']} recordings of one speaker in a room "
-        f"(AISHELL-1, as s3tokenizer ships them), {recorded['items']} items; {recorded['clean_flagged']} of the recordings themselves "
-        "have a flag. Nothing else here was recorded, and nothing was spoken by Chatterbox's real weights.",
+        f"(AISHELL-1, as s3tokenizer ships them), {recorded['items']} items; {recorded['clean_flagged']} of the "
+        "recordings themselves have a flag. Nothing else here was recorded, and nothing was "
+        "spoken by Chatterbox's real weights.",
         "",
         "| defect | precision | recall | missed | wrong | recorded: precision | recall |",
         "|---|---|---|---|---|---|---|",

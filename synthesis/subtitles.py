@@ -46,7 +46,7 @@ def grouped(words: Sequence[Timed]) -> Iterator[Timed]:
 
 
 def _cues(timed: Timed) -> Iterator[Timed]:
-    lines = textwrap.wrap(timed.text, MAX_LINE_CHARS) or [""]
+    lines = textwrap.wrap(timed.text, MAX_LINE_CHARS, break_on_hyphens=False) or [""]
     pages = ["\n".join(lines[first : first + MAX_LINES]) for first in range(0, len(lines), MAX_LINES)]
     total = sum(len(page) for page in pages) or 1
     length_s = max(timed.end_s - timed.start_s, _MIN_CUE_S * len(pages))

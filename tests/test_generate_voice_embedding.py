@@ -81,6 +81,7 @@ def test_the_result_and_the_tree_are_as_promised(tmp_path: Path) -> None:
         "duration": 2.0,
         "sample_rate": RATE_HZ,
         "message": f"voice 'MyVoice' ({voice_id}) registered",
+        "report": result["report"],
     }
     metadata = read_json(tree / result["metadata_path"])
     assert metadata == {
@@ -94,7 +95,9 @@ def test_the_result_and_the_tree_are_as_promised(tmp_path: Path) -> None:
         "created_at": metadata["created_at"],
         "type": "chattts_embedding",
         "description": "Low,\ncalm.",
+        "report": result["report"],
     }
+    assert result["report"]["duration"] == 2.0
     assert assert_all_places_agree(tree) == {voice_id}
     assert read_json(tree / "stats.json")["gender_distribution"] == {"male": 1}
 

@@ -62,10 +62,12 @@ class VoiceLibrary(ABC):
         description: str | None = None,
         original_file: str | None = None,
         on_conflict: OnConflict = "error",
+        report: dict[str, Any] | None = None,
     ) -> Voice:
         """Store a voice; it can be spoken by every worker once this returns. NameTaken when the name is in use and
         on_conflict is "error"; "replace" gives the name to the new voice and deletes the old one. The same audio under
-        the same name again returns the voice that is there. A failure leaves nothing behind."""
+        the same name again returns the voice that is there. A failure leaves nothing behind. report: what the voice's
+        metadata say of the recording; made where it is not given."""
 
     @abstractmethod
     def get(self, *, voice_id: str | None = None, voice_name: str | None = None) -> Voice:

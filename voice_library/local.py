@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class LocalLibrary(VoiceLibrary):
         description: str | None = None,
         original_file: str | None = None,
         on_conflict: OnConflict = "error",
+        report: dict[str, Any] | None = None,
     ) -> Voice:
         with storage_errors():
             result = create_voice_embedding.from_array(
@@ -50,6 +52,7 @@ class LocalLibrary(VoiceLibrary):
                 voice_description=description,
                 on_conflict=on_conflict,
                 original_file=original_file,
+                report=report,
             )
         return self.get(voice_id=result["voice_id"])
 

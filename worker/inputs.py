@@ -107,6 +107,7 @@ class RegisterVoiceInput(JobInput):
     gender: Gender | None = None
     description: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2_000)] | None = None
     on_conflict: Literal["error", "replace"] = "error"
+    reference_window: Literal["start", "auto"] = "start"
 
     @model_validator(mode="after")
     def _exactly_one_source(self) -> RegisterVoiceInput:

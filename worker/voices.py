@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from generate_voice_embedding import SAMPLE_RATE_HZ, decode_base64, read_audio
+from generate_voice_embedding import (
+    SAMPLE_RATE_HZ,
+    Recording,
+    decode_base64,
+    enrol,
+    prepare_audio,
+    read_recording,
+)
 from voice_library import Voice, VoiceLibrary, read_embedding
 from worker.inputs import (
     DeleteVoiceInput,
@@ -22,24 +29,27 @@ Output = dict[str, Any]
 def register_voice(job: RegisterVoiceInput, library: VoiceLibrary) -> Output:
     """Store an uploaded voice. An embedding made elsewhere is read by the safe reader, then treated like any audio."""
     if job.reference_audio is not None:
-        samples, sample_rate_hz = read_audio(decode_base64(job.reference_audio)), SAMPLE_RATE_HZ
+        recording = read_recording(decode_base64(job.reference_audio))
     else:
         assert job.voice_embedding is not None  # the input holds exactly one of the two
         embedding = read_embedding(decode_base64(job.voice_embedding))
-        samples, sample_rate_hz = embedding.samples, embedding.sample_rate_hz
+        recording = Recording(prepare_audio(embedding.samples, embedding.sample_rate_hz))
+    samples, report = enrol(recording, job.reference_window)
     voice = library.register(
         samples,
-        sample_rate_hz,
+        SAMPLE_RATE_HZ,
         job.voice_name,
         gender=job.gender,
         description=job.description,
         on_conflict=job.on_conflict,
+        report=report,
     )
     return {
         "voice_id": voice.voice_id,
         "voice_name": voice.name,
         "duration": voice.duration_s,
         "sample_rate": voice.sample_rate_hz,
+        "report": report,
     }
 
 

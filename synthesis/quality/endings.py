@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthesis.engine import SAMPLE_RATE_HZ
-from synthesis.quality.analysis import HOP_S, SPECTRUM_HOP_S, Analysis
+from synthesis.quality.analysis import FRAME_S, HOP_S, SPECTRUM_HOP_S, Analysis
 
 AUDIBLE_DB = 40.0  # below the speech: what is quieter is its echo
 MAX_UNVOICED_END_S = 0.35  # the longest "s" or "sh" that ends a sentence, drawn out
@@ -20,7 +20,7 @@ MIN_BURST_GAP_S = 0.16  # of quiet before it: the closure of a "t" or "k" at a w
 _BURST_GAP_AFTER_S = 0.08
 _BURST_DB = 14.0  # above its surroundings
 _AUDIBLE_BURST_DB = 26.0  # below the speech
-_FLOOR_MARGIN_DB, _LEAST_RANGE_DB = 8.0, 15.0  # above the quietest moments, but this far below the speech at least
+_FLOOR_MARGIN_DB, _LEAST_RANGE_DB = 8.0, 22.0  # above the quietest moments, but this far below the speech at least
 _VOICED = 0.6
 _VOICED_DB = 25.0  # below the speech: quieter voiced frames are the hum of a room
 _LOUD_DB = 5.0  # below the speech: creaky and gliding vowels are less periodic, but louder than any noise after them
@@ -100,7 +100,7 @@ def _is_voiced(analysis: Analysis, first: int, last: int) -> bool:
 
 def _end_s(mask: NDArray[np.bool_]) -> float:
     last = np.flatnonzero(mask)
-    return float((last[-1] + 1) * HOP_S) if len(last) else 0.0
+    return float(last[-1] * HOP_S + FRAME_S) if len(last) else 0.0
 
 
 def _last_voiced_s(analysis: Analysis) -> float:

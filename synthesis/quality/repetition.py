@@ -14,14 +14,16 @@ from synthesis.quality.analysis import SPECTRUM_HOP_S, Analysis, Array
 from synthesis.quality.endings import threshold_db
 
 MAX_SIMILARITY = 0.79  # mean cosine over a loop
-MIN_LOOP_S, MAX_LOOP_S = 0.3, 2.4
+MIN_LOOP_S, MAX_LOOP_S = 0.3, 8.0  # from a word to a sentence
+_COARSE_FROM_S = 2.4  # longer loops are looked for at every other lag
 _SHARE = 0.9  # of a loop that has to be similar
 _MIN_MATCH_S = 0.5  # shorter stretches are alike by chance: syllables with the same vowel
 _MIN_SOUND = 0.7  # of a match that is not silence
 _NUM_COEFFICIENTS = 14
 _SMOOTHED = 3  # frames: 60 ms of difference in timing do not matter
 _RANGE_DB = 60.0
-_MAX_WORDS, _MAX_BETWEEN = 6, 2
+_MAX_WORDS, _MAX_BETWEEN = 24, 2  # a sentence; and the words that may stand between
+_MIN_LETTERS = 6  # of what is said again after others: not "of the edge of the map"
 
 
 def self_similarity(analysis: Analysis, end_s: float) -> float:
@@ -30,7 +32,8 @@ def self_similarity(analysis: Analysis, end_s: float) -> float:
     audible = analysis.spectrum_levels_db[:last] > threshold_db(analysis)
     features = _features(analysis)[:last] * audible[:, None]
     most = 0.0
-    for lag in range(round(MIN_LOOP_S / SPECTRUM_HOP_S), round(MAX_LOOP_S / SPECTRUM_HOP_S) + 1):
+    shortest, coarse, longest = (round(s / SPECTRUM_HOP_S) for s in (MIN_LOOP_S, _COARSE_FROM_S, MAX_LOOP_S))
+    for lag in (*range(shortest, coarse), *range(coarse, longest + 1, 2)):
         width = round(max(lag * _SHARE, _MIN_MATCH_S / SPECTRUM_HOP_S))
         if len(features) - lag < width:
             break
@@ -42,12 +45,13 @@ def self_similarity(analysis: Analysis, end_s: float) -> float:
 
 
 def repeats_itself(text: str) -> bool:
-    """Whether the text says a word, or some of them, twice in a row: no, no; the more we know, and the more we know."""
-    words = re.findall(r"\w+", text.lower())
+    """Whether the text says a word, or some of them, twice in a row: no, no; another and another."""
+    words = re.findall(r"\w+|[*#%&+=@~^|/]", text.lower())  # signs have names that are said
     return any(
         words[start : start + length] == words[start + length + between : start + 2 * length + between]
+        and (between == 0 or len("".join(words[start : start + length])) >= _MIN_LETTERS)
         for length in range(1, _MAX_WORDS + 1)
-        for between in range(min(length // 3, _MAX_BETWEEN) + 1)
+        for between in range(_MAX_BETWEEN + 1)
         for start in range(len(words) - 2 * length - between + 1)
     )
 

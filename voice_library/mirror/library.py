@@ -7,6 +7,8 @@ nothing of jobs or engines. `docs/s3.md` has the design on one page.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,9 +58,10 @@ class MirroredLibrary(VoiceLibrary):
         description: str | None = None,
         original_file: str | None = None,
         on_conflict: OnConflict = "error",
+        report: dict[str, Any] | None = None,
     ) -> Voice:
         about = About.checked(voice_name, gender, description, on_conflict)
-        voice, _ = self.add(new_voice(audio, sample_rate_hz, about, original_file), replace=about.replace)
+        voice, _ = self.add(new_voice(audio, sample_rate_hz, about, original_file, report), replace=about.replace)
         return voice
 
     def add(self, new: NewVoice, *, replace: bool = False, unclaimed: bool = False) -> tuple[Voice, bool]:

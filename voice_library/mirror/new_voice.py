@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from generate_voice_embedding import (
     SAMPLE_RATE_HZ,
     About,
+    Recording,
     candidate_voice_ids,
     encode_embedding,
+    enrol,
     prepare_audio,
     utc_now,
     voice_digest,
@@ -24,12 +27,19 @@ from voice_library.mirror.names import name_in
 from voice_library.mirror.truth import NewVoice
 
 
-def new_voice(audio: NDArray[np.float32], sample_rate_hz: int, about: About, original_file: str | None) -> NewVoice:
+def new_voice(
+    audio: NDArray[np.float32],
+    sample_rate_hz: int,
+    about: About,
+    original_file: str | None,
+    report: dict[str, Any] | None = None,
+) -> NewVoice:
     """The voice of a recording. Raises VoiceEmbeddingError where the audio cannot be one.
 
     audio: (samples,) or (samples, channels) at sample_rate_hz.
     """
     samples = prepare_audio(audio, sample_rate_hz)  # (n,) float32 at 24 kHz
+    made = enrol(Recording(samples))[1] if report is None else report
     created_at = utc_now()
     digest = voice_digest(samples, about.name)
 
@@ -50,6 +60,7 @@ def new_voice(audio: NDArray[np.float32], sample_rate_hz: int, about: About, ori
             gender=about.gender,
             description=about.description,
             original_file=original_file or "array",
+            report=made,
         ),
         is_same=is_same,
         has_audio_of=functools.partial(_holds, samples),
