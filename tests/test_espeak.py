@@ -21,6 +21,7 @@ from synthesis.engine import Conditionals
 from synthesis.errors import EmptyText, InvalidOption, SynthesisError, UnusableReference
 from synthesis.espeak import MAX_SEGMENT_CHARS, MEAN_F0_HZ, EspeakEngine, EspeakVoice
 from synthesis.pitch import f0_track_hz, median_f0_hz
+from synthesis.text import Segment
 
 ROOT = Path(__file__).parent.parent
 SENTENCE = "The meeting has been moved to Thursday at half past nine; please bring the printed report."
@@ -227,21 +228,28 @@ def test_text_the_language_has_no_sounds_for_is_refused(espeak: EspeakEngine) ->
         espeak.synthesize("Góðan dag heimur", espeak.builtin(), SynthesisOptions(language="fo"))
 
 
-@pytest.mark.parametrize(
-    ("command", "plain"),
-    [
-        ("<break time='9s'/>", "break time 9 s"),
-        ("<prosody rate='10%'>slowly</prosody>", "prosody rate 10% slowly prosody"),
-        ("<voice name='de'>guten Tag</voice>", "voice name de guten Tag voice"),
-        ("[[h@l'oU]]", "h@l'oU"),
-        ("\x0199P\x0130S", "99P 30S"),
-    ],
-)
-def test_markup_and_commands_are_only_text(espeak: EspeakEngine, command: str, plain: str) -> None:
-    """Taken as a command, the first would add nine seconds, and the others lose words or change pitch or speed."""
+@pytest.mark.parametrize(("command", "plain"), [("[[h@l'oU]]", "h@l'oU"), ("\x0199P\x0130S", "99P 30S")])
+def test_commands_are_only_text(espeak: EspeakEngine, command: str, plain: str) -> None:
+    """Taken as commands they would lose words, or change pitch or speed."""
     spoken, as_text = (
         espeak.synthesize(f"Well {text} then.", espeak.builtin(), SynthesisOptions()) for text in (command, plain)
     )
+    assert 0.95 < len(spoken) / len(as_text) < 2.5  # the marks themselves may be read out
+    assert f0_hz(spoken) == pytest.approx(f0_hz(as_text), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("markup", "plain"),
+    [
+        ("<break time='9s'/>", "break time nine s"),
+        ("<prosody rate='10%'>slowly</prosody>", "prosody rate ten percent slowly prosody"),
+        ("<voice name='de'>guten Tag</voice>", "voice name de guten Tag voice"),
+    ],
+)
+def test_markup_in_a_segment_is_only_text(espeak: EspeakEngine, markup: str, plain: str) -> None:
+    """A plan refuses it; whoever makes segments himself gets no commands into the library either."""
+    segments = [Segment(f"Well {text} then.") for text in (markup, plain)]
+    spoken, as_text = (take.samples for take in espeak.takes(segments, [0, 0], espeak.builtin(), SynthesisOptions()))
     assert 0.95 < len(spoken) / len(as_text) < 2.5  # the marks themselves may be read out
     assert f0_hz(spoken) == pytest.approx(f0_hz(as_text), rel=0.1)
 
@@ -252,7 +260,7 @@ NASTY = [
     "\ud800 lone surrogate",
     "Z̸̡̢̛͎͖̗͙̻̼ͅa̴̡l̷g̵o̸ text",
     "%s%n%x {0} ${HOME} `id` ; rm -rf /",
-    "<speak><audio src='file:///etc/passwd'/></speak>",
+    "<audio src='file:///etc/passwd'/> and on",
     "'\"\\ \r\n \u2028 \u202e evil \ufeff",
     "1" * 600,
     "x" * 3000,

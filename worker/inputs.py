@@ -11,10 +11,12 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from synthesis.errors import InvalidOption
 from synthesis.options import MAX_SEED, SynthesisOptions
 from synthesis.quality.retries import DEFAULT_MAX_RETRIES, MAX_RETRIES
+from synthesis.text import check_pronunciation
 from voice_library import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from worker.errors import JobError
 
@@ -23,12 +25,10 @@ MAX_BASE64_CHARACTERS = 64 * 2**20  # RunPod's own limit is 20 MB a request; oth
 MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ = 8_000, 48_000
 
 _OPTIONS = {option.name: option for option in dataclasses.fields(SynthesisOptions)}
-MAX_PRONUNCIATIONS = 1_000
 
 VoiceId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 VoiceName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Base64 = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BASE64_CHARACTERS)]
-Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Gender = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
 
 
@@ -63,7 +63,7 @@ class SynthesizeInput(JobInput):
     cfm_steps: int | None = _option("cfm_steps")
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None  # None: one is drawn, and reported in the answer
     language: Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
-    pronunciation: Annotated[dict[Word, Word], Field(max_length=MAX_PRONUNCIATIONS)] = Field(default_factory=dict)
+    pronunciation: dict[str, str] = Field(default_factory=dict)  # limits: synthesis.text
     model: str | None = None  # None: the one this worker has loaded
 
     format: Literal["wav", "flac", "mp3", "opus", "pcm", "ulaw"] = "wav"
@@ -75,6 +75,15 @@ class SynthesizeInput(JobInput):
     quality: Literal["off", "fast", "asr"] | None = None  # None: as `checks` says
     max_retries: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = DEFAULT_MAX_RETRIES
     subtitles: Literal["srt", "vtt"] | None = None
+
+    @field_validator("pronunciation")
+    @classmethod
+    def _can_be_said(cls, entries: dict[str, str]) -> dict[str, str]:
+        try:
+            check_pronunciation(entries)
+        except InvalidOption as fault:
+            raise ValueError(str(fault)) from fault
+        return entries
 
     @model_validator(mode="after")
     def _at_most_one_voice(self) -> SynthesizeInput:

@@ -1,7 +1,6 @@
-"""Text made ready to speak: cleaned, and cut into segments that an engine can say in one go.
+"""Text cut into segments that an engine can say in one go, at the best places there are.
 
-Knows nothing of engines, languages or audio; imports no torch. Characters are added nowhere and dropped only by
-`clean_text`.
+Knows nothing of engines or audio; characters are neither added nor dropped, but for the white space at a cut.
 """
 
 from __future__ import annotations
@@ -9,80 +8,60 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 
-from synthesis.errors import EmptyText
+from synthesis.text.cleaning import JOINERS
+from synthesis.text.rules import any_of, listed
 
 MIN_SEGMENT_CHARS = 20  # shorter pieces sound clipped, and the model hallucinates on them
 
-_SENTENCE_PAUSE_S = 0.30  # what eSpeak NG itself puts after a full stop at 175 words a minute
-_CLAUSE_PAUSE_S = 0.15
-
-_JOINERS = "\u200c\u200d"  # zero-width, but they change how Persian and Indic words and emoji are read
 _OPENERS = "\"'“‘«‹([¿¡"
-_CLOSERS = "\"'”’»›)]」』）］】》〉"
+CLOSERS = "\"'”’»›)]」』）］】》〉"
 _SPACED_ENDS = ".!?…؟۔।॥։።"  # end a sentence where a space follows
 _UNSPACED_ENDS = "。！？｡．"  # end one also where none does: Chinese and Japanese write no spaces
 _SPACED_CLAUSE_MARKS = ",;:،؛–—"
 _UNSPACED_CLAUSE_MARKS = "，、；：､"
-_ENDS = _SPACED_ENDS + _UNSPACED_ENDS
-_CLAUSE_MARKS = _SPACED_CLAUSE_MARKS + _UNSPACED_CLAUSE_MARKS
+ENDS = _SPACED_ENDS + _UNSPACED_ENDS
+CLAUSE_MARKS = _SPACED_CLAUSE_MARKS + _UNSPACED_CLAUSE_MARKS
 
 _STOP = re.compile(
-    rf"[{_SPACED_ENDS}{_SPACED_CLAUSE_MARKS}]+[{re.escape(_CLOSERS)}]*(?= )"
-    rf"|[{_UNSPACED_ENDS}{_UNSPACED_CLAUSE_MARKS}]+[{re.escape(_CLOSERS)}]*(?!\d)"
+    rf"[{_SPACED_ENDS}{_SPACED_CLAUSE_MARKS}]+[{re.escape(CLOSERS)}]*(?= )"
+    rf"|[{_UNSPACED_ENDS}{_UNSPACED_CLAUSE_MARKS}]+[{re.escape(CLOSERS)}]*(?!\d)"
     r"| "
 )
 _LAST_WORD = re.compile(rf"[^ {re.escape(_OPENERS)}]*\Z")
 _INITIALS = re.compile(r"([^\W\d_]\.)*[^\W\d_]")  # J, J.R.R, U.S
-_TITLES = "mr mrs ms mx dr prof st rev hon gen col maj capt cpt lt sgt gov sen rep pres hr fr mme mlle sra srta"
-_PHRASES = "vs cf e.g i.e viz approx z.b d.h bzw"
-_NEVER_LAST = frozenset(f"{_TITLES} {_PHRASES}".split())
-_NUMBERED = "no nos nr vol fig p pp ch sec art"
-_BEFORE_NUMBERS = frozenset(_NUMBERED.split())
+# Words whose full stop is theirs and not the sentence's, in the languages that Chatterbox speaks.
+_NEVER_LAST = frozenset(
+    listed(
+        "mr mrs ms mx dr prof st rev hon gen col maj capt cpt lt sgt gov sen rep pres mt ft "  # titles and names
+        "hr fr mme mlle sr sra srta dña sig dott ing avv dhr mevr drs ds "
+        "vs cf e.g i.e viz approx incl excl "  # phrases, by language: English
+        "z.b d.h u.a bzw ca evtl ggf inkl vgl sog "  # German
+        "p.ex av.j.-c env "  # French
+        "p.ej aprox ud uds "  # Spanish
+        "p.es ecc "  # Italian
+        "bijv d.w.z o.a m.b.t "  # Dutch
+        "t.ex bl.a d.v.s s.k f.eks dvs fx esim "  # Swedish, Danish, Norwegian, Finnish
+        "np tzw m.in ul "  # Polish
+        "т.е т.к т.н им ул г-н г-жа "  # Russian
+        "örn yrd doç "  # Turkish
+        "π.χ δηλ"  # Greek
+    )
+)
+_BEFORE_NUMBERS = frozenset(listed("no nos nr núm n vol fig figs p pp ch sec sect art abb bd kap s str стр рис"))
+# After a day's number: "am 3. Mai" goes on.
+_MONTHS = re.compile(
+    " "
+    + any_of(
+        listed(
+            "jan feb mär maa apr mai maj mei jun jul aug sep okt oct nov dez des dec "
+            "tam hel huh tou kes hei elo syy lok mar jou"
+        )
+    ),
+    re.IGNORECASE,
+)
 
 _SENTENCE, _CLAUSE, _WORD = range(3)  # the strengths of a boundary, best first
-
-_AS_WRITTEN: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Segment:
-    """What is said in one go, and the silence in s that follows it."""
-
-    text: str
-    pause_after_s: float = 0.0
-
-
-def plan(
-    text: str,
-    max_chars: int,
-    *,
-    language: str = "en",  # noqa: ARG001
-    pronunciation: Mapping[str, str] = _AS_WRITTEN,  # noqa: ARG001
-) -> list[Segment]:
-    """text as the segments in which it is spoken, each of at most max_chars characters; nothing follows the last.
-
-    pronunciation: words, and what to say for them. Raises EmptyText.
-    """
-    pieces = split_text(clean_text(text), max_chars)
-    return [*(Segment(piece, pause_after_s(piece)) for piece in pieces[:-1]), Segment(pieces[-1])]
-
-
-def clean_text(text: str) -> str:
-    """text without control, unassigned and invisible characters, every run of white space one space.
-
-    Raises EmptyText when no letter or digit of any script is left.
-    """
-    visible = "".join(character for character in text if character.isspace() or _is_visible(character))
-    cleaned = " ".join(visible.split())
-    if not any(character.isalnum() for character in cleaned):
-        raise EmptyText(
-            "text holds nothing that can be spoken; allowed is text with a letter or digit; send some words"
-        )
-    return cleaned
 
 
 def split_text(text: str, max_chars: int) -> list[str]:
@@ -105,18 +84,6 @@ def split_text(text: str, max_chars: int) -> list[str]:
     return [*segments, text[start:]] if text else []
 
 
-def pause_after_s(segment: str) -> float:
-    """The silence in s that belongs after a segment when another one follows."""
-    mark = segment.rstrip(_CLOSERS)[-1:]
-    if mark and mark in _ENDS:
-        return _SENTENCE_PAUSE_S
-    return _CLAUSE_PAUSE_S if mark and mark in _CLAUSE_MARKS else 0.0
-
-
-def _is_visible(character: str) -> bool:
-    return unicodedata.category(character)[0] != "C" or character in _JOINERS
-
-
 def _best_cut(text: str, boundaries: dict[int, list[int]], start: int, max_chars: int) -> int:
     """Where the segment that begins at start ends; both it and what is left are long enough to be spoken."""
     min_chars = min(MIN_SEGMENT_CHARS, max_chars // 2)
@@ -135,7 +102,7 @@ def _best_cut(text: str, boundaries: dict[int, list[int]], start: int, max_chars
 
 def _begins_character(text: str, position: int) -> bool:
     """Whether a character, as readers see it, begins here: no accent, nor what a joiner ties to the one before."""
-    return unicodedata.category(text[position])[0] != "M" and not set(text[position - 1 : position + 1]) & set(_JOINERS)
+    return unicodedata.category(text[position])[0] != "M" and not set(text[position - 1 : position + 1]) & set(JOINERS)
 
 
 def _boundaries(text: str) -> dict[int, list[int]]:
@@ -150,11 +117,11 @@ def _boundaries(text: str) -> dict[int, list[int]]:
 
 
 def _strength(text: str, stop: re.Match[str]) -> int:
-    mark = stop.group().rstrip(_CLOSERS)[-1]
-    if mark in _CLAUSE_MARKS:
+    mark = stop.group().rstrip(CLOSERS)[-1]
+    if mark in CLAUSE_MARKS:
         return _CLAUSE
     # Before a small letter the sentence goes on: 'Stop!' he said. Wait... what?
-    goes_on = text[stop.end() :][:8].lstrip(" " + _OPENERS)[:1].islower()
+    goes_on = text[stop.end() : stop.end() + 8].lstrip(" " + _OPENERS)[:1].islower()
     return _CLAUSE if goes_on else _SENTENCE
 
 
@@ -166,5 +133,7 @@ def _is_abbreviation(text: str, stop: re.Match[str]) -> bool:
     word = found.group() if found else ""
     if _INITIALS.fullmatch(word) and word.isupper():
         return True
-    before_number = word.lower() in _BEFORE_NUMBERS and text[stop.end() + 1 :][:1].isdigit()
+    if word.isdecimal() and len(word) <= 2 and _MONTHS.match(text, stop.end()):
+        return True
+    before_number = word.lower() in _BEFORE_NUMBERS and text[stop.end() + 1 : stop.end() + 2].isdigit()
     return word.lower() in _NEVER_LAST or before_number
