@@ -58,6 +58,16 @@ def _register(**fields: Any) -> dict[str, Any]:
 
 # name: (job input, code, a word of the message)
 BAD_INPUTS: dict[str, tuple[Any, str, str]] = {
+    "pause too long": (_speak(text="Wait [pause:99] for it"), "INVALID_INPUT", "at most 10 s"),
+    "pause that is none": (_speak(text="Wait [pause:long] for it"), "INVALID_INPUT", "[pause:SECONDS]"),
+    "SSML": (_speak(text="<speak>Hello</speak>"), "INVALID_INPUT", "SSML element <speak>"),
+    "pronunciation without words": (_speak(pronunciation={"Nguyen": " "}), "INVALID_INPUT", "letter or digit"),
+    "pronunciation of a number": (_speak(pronunciation={"Nguyen": 1}), "INVALID_INPUT", "pronunciation"),
+    "too many pronunciations": (
+        _speak(pronunciation={f"a{n}": "b" for n in range(501)}),
+        "INVALID_INPUT",
+        "501 entries",
+    ),
     "input is a list": ([1], "INVALID_INPUT", "object"),
     "input is a string": ("hello", "INVALID_INPUT", "object"),
     "input is empty": ({}, "INVALID_INPUT", "type is missing"),
