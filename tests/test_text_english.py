@@ -59,6 +59,7 @@ SAID: dict[str, list[tuple[str, str]]] = {
         ("Open 10:30–11:15 daily", "Open ten thirty to eleven fifteen daily"),
     ],
     "time of day": [
+        ("At 17:00h and 8:30h", "At seventeen hundred hours and eight thirty hours"),
         ("Left at 8:35 P. M., on", "Left at eight thirty-five P M, on"),
         ("Left at 6:05 p.m. He slept.", "Left at six oh five P M. He slept."),
         ("At 6:46, 12:00 and 14:00 we", "At six forty-six, twelve o'clock and fourteen hundred we"),
@@ -67,6 +68,7 @@ SAID: dict[str, list[tuple[str, str]]] = {
     ],
     "full hour": [("At 8 a.m. we", "At eight A M we"), ("I ate 8 amazing pies", "I ate eight amazing pies")],
     "title": [
+        ("Mr. & Mrs. Hill", "Mister and Missus Hill"),
         ("Dr. Brown met Mrs. Hill and Prof. Li.", "Doctor Brown met Missus Hill and Professor Li."),
         ("On St. George's Day", "On Saint George's Day"),
     ],
@@ -113,11 +115,13 @@ SAID: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "version or IP address": [
+        ("In version v1.2.3 it", "In version one point two point three it"),
         ("Version 1.2.10 is out", "Version one point two point ten is out"),
         ("Ping 10.0.0.1 now", "Ping ten dot zero dot zero dot one now"),
     ],
     "version": [("Take v2.0 now", "Take version two point zero now"), ("A V8 engine", "A V eight engine")],
     "currency before the amount": [
+        ("It cost €1,50.", "It cost one euro and fifty cents."),
         ("It cost $3.50.", "It cost three dollars and fifty cents."),
         ("It cost $1 or £1.01.", "It cost one dollar or one pound and one penny."),
         ("It cost $0.99.", "It cost ninety-nine cents."),
@@ -137,11 +141,14 @@ SAID: dict[str, list[tuple[str, str]]] = {
     ],
     "cents": [("Just 99¢.", "Just ninety-nine cents.")],
     "feet and inches": [("He is 6'2\" tall", "He is six foot two tall")],
+    "inches": [('It is 10" long', "It is ten inches long"), ('He said "I am 10" then', 'He said "I am ten" then')],
     "percent": [
         ("It is 50%, 3.5 % or 5–10%.", "It is fifty percent, three point five percent or five to ten percent."),
         ("It fell -3%.", "It fell minus three percent."),
     ],
     "measure": [
+        ("Add 2 tbsp. of salt", "Add two tablespoons of salt"),
+        ("The B-52s at 5 m/s²", "The B-fifty-two s at five meters per second squared"),
         ("It is 5 km, 1 km or 2.5kg.", "It is five kilometers, one kilometer or two point five kilograms."),
         ("At -5 °C and 100 km/h", "At minus five degrees Celsius and one hundred kilometers per hour"),
         ("A 12 m² room, 5 ft wide", "A twelve square meters room, five feet wide"),
@@ -171,7 +178,10 @@ SAID: dict[str, list[tuple[str, str]]] = {
         ("A 3-1 win", "A three to one win"),
     ],
     "times": [("It is 3 × 4 and 3*4", "It is three times four and three times four")],
-    "by": [("A 3 x 4 frame, 1080x720", "A three by four frame, one thousand and eighty by seven hundred and twenty")],
+    "by": [
+        ("The byte 0x1F", "The byte zero x one F"),
+        ("A 3 x 4 frame, 1080x720", "A three by four frame, ten eighty by seven hundred and twenty"),
+    ],
     "minus between numbers": [("So 5 - 3 = 2", "So five minus three equals two")],
     "plus or minus": [("It is 20 ±5", "It is twenty plus or minus five")],
     "minus sign": [("It is -5 now (-7)", "It is minus five now (minus seven)"), ("COVID-19", "COVID-nineteen")],
@@ -181,6 +191,7 @@ SAID: dict[str, list[tuple[str, str]]] = {
     "greater than": [("if a > b and x >5", "if a greater than b and x greater than five")],
     "power": [("So x^2 is", "So x to the power of two is")],
     "number": [
+        ("In 1066 and 1000", "In ten sixty-six and one thousand"),
         ("We are 13,000 or 1,00,000.", "We are thirteen thousand or one hundred thousand."),
         ("Pi is 3.14159, or .5", "Pi is three point one four one five nine, or point five"),
         ("In 1984 and 2005, 2024", "In nineteen eighty-four and two thousand and five, twenty twenty-four"),

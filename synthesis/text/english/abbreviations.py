@@ -87,7 +87,7 @@ _SENTENCE_STARTER = re.compile(
 )
 _NAME = rf"(?<!\w)(?:{CAPITAL}[\w'’-]{{0,40}}|\d{{1,5}}(?:st|nd|rd|th))"
 RULES = (
-    Rule("title", re.compile(rf"\b({any_of(_TITLES)})\.(?=\s{CAPITAL})(?<!\w\.\w\.)"), _title),
+    Rule("title", re.compile(rf"\b({any_of(_TITLES)})\.(?=\s(?:{CAPITAL}|(?:&|and)\s))(?<!\w\.\w\.)"), _title),
     Rule("title without a full stop", re.compile(rf"\b({any_of(_WITHOUT_STOP)})(?=\s{CAPITAL})"), _title),
     Rule(
         "after a name",

@@ -19,7 +19,8 @@ _UNITS: dict[str, tuple[str, str]] = {
         symbol: (word, f"{word}s")
         for symbol, word in {
             "m": "meter", "g": "gram", "l": "liter", "L": "liter", "ml": "milliliter", "mL": "milliliter",
-            "cl": "centiliter", "dl": "deciliter", "mi": "mile", "yd": "yard", "oz": "ounce", "lb": "pound",
+            "cl": "centiliter", "dl": "deciliter", "mi": "mile", "yd": "yard", "tsp": "teaspoon", "tsp.": "teaspoon",
+            "tbsp": "tablespoon", "tbsp.": "tablespoon", "oz": "ounce", "lb": "pound",
             "lbs": "pound", "gal": "gallon", "s": "second", "sec": "second", "secs": "second", "ms": "millisecond",
             "µs": "microsecond", "ns": "nanosecond", "min": "minute", "mins": "minute", "h": "hour", "hr": "hour",
             "hrs": "hour", "yr": "year", "yrs": "year", "W": "watt", "kW": "kilowatt", "MW": "megawatt",
@@ -59,7 +60,7 @@ _PER = {
     "km": "kilometer",
 }  # fmt: skip
 _SIGN = r"(?P<sign>(?<![\w.)\]])[-−+])?"
-_RANGE = rf"{NOT_INSIDE}(?P<amount>{NUMBER})(?:\s?[-–—]\s?(?P<last>{NUMBER}))?"
+_RANGE = rf"{NOT_INSIDE}(?<![A-Za-z]-)(?P<amount>{NUMBER})(?:\s?[-–—]\s?(?P<last>{NUMBER}))?"
 
 
 def _amounts(match: re.Match[str]) -> str:
@@ -76,7 +77,8 @@ def _measure(match: re.Match[str]) -> str:
     one, many = _UNITS[match["unit"]]
     unit = one if is_one(match["amount"]) and not match["last"] else many
     per = f" per {_PER[match['per']]}" if match["per"] else ""
-    return f"{_amounts(match)} {unit}{per}"
+    power = {"²": " squared", "³": " cubed"}.get(match["squared"] or "", "")
+    return f"{_amounts(match)} {unit}{per}{power}"
 
 
 def _feet(match: re.Match[str]) -> str:
@@ -84,13 +86,25 @@ def _feet(match: re.Match[str]) -> str:
     return f"{cardinal(feet)} foot {cardinal(inches)}"
 
 
+# A number before a closing quote is more often just that, so a word of size has to follow.
+_INCHES_AHEAD = (
+    r"\s(?:long|wide|tall|high|deep|thick|across|diagonal|x|×|by|screen|display|monitor|pipe|wheels?|tv|TV)\b"
+)
+
+
+def _inches(match: re.Match[str]) -> str:
+    return f"{quantity(match['amount'])} {'inch' if is_one(match['amount']) else 'inches'}"
+
+
 RULES = (
     Rule("feet and inches", re.compile(r"(?<![\w.,])(\d)['’]\s?(\d{1,2})(?:[\"”]|'')(?!\w)"), _feet, digits=True),
+    Rule("inches", re.compile(rf"{NOT_INSIDE}(?P<amount>{NUMBER})[\"”](?={_INCHES_AHEAD})"), _inches, digits=True),
     Rule("percent", re.compile(rf"{_SIGN}{_RANGE}\s?(?P<unit>[%‰])"), _percent, digits=True),
     Rule(
         "measure",
         re.compile(
-            rf"{_SIGN}{_RANGE}[ \u00a0-]?(?P<unit>{any_of(_UNITS)})(?:/(?P<per>{any_of(_PER)}))?(?![\w²³^/°])(?!['’]\w)"
+            rf"{_SIGN}{_RANGE}[ -]?(?P<unit>{any_of(_UNITS)})(?:/(?P<per>{any_of(_PER)})(?P<squared>[²³])?)?"
+            r"(?![\w²³^/°]|['’]\w)"
         ),
         _measure,
         digits=True,

@@ -144,11 +144,11 @@ CODES = (
     ),
     Rule(
         "version or IP address",
-        re.compile(r"(?<![\w.])(?P<v>v\.?\s?)?(?P<parts>\d{1,5}(?:\.\d{1,5}){2,5})(?!\w|\.\d)"),
+        re.compile(r"(?<![\w.])(?P<v>(?:\b[Vv]ersion\s)?v\.?\s?)?(?P<parts>\d{1,5}(?:\.\d{1,5}){2,5})(?!\w|\.\d)"),
         _version,
         digits=True,
     ),
-    Rule("version", re.compile(r"(?<![\w.])v\.?(?=\d)"), "version ", digits=True),
+    Rule("version", re.compile(r"(?<![\w.])(?:\b[Vv]ersion\s)?v\.?(?=\d)"), "version ", digits=True),
 )
 
 NUMBERS = (
@@ -191,7 +191,7 @@ NUMBERS = (
         digits=True,
     ),
     Rule("times", re.compile(r"(?<=\d)\s?[×*]\s?(?=\d)"), " times ", digits=True),
-    Rule("by", re.compile(r"(?<=\d)\s?x\s?(?=\d)"), " by ", digits=True),
+    Rule("by", re.compile(r"(?<=\d)(?<!\b0)\s?x\s?(?=\d)"), " by ", digits=True),
     Rule(
         "minus between numbers",
         re.compile(r"(?<=\d)\s[-−–]\s(?=\d)|(?<=\d)−(?=\d)"),

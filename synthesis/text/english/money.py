@@ -52,15 +52,19 @@ _SCALES = {
     "hundred": "hundred", "thousand": "thousand", "million": "million", "billion": "billion", "trillion": "trillion",
 }  # fmt: skip
 _SCALE = rf"(?:\s?(?P<scale>{any_of(_SCALES)})\b)?"
+_AMOUNT = rf"\d{{1,9}},\d\d(?!\d|[.,]\d)|{NUMBER}"  # €1,50 as on the continent, too
 _DASH = r"\s?[-–—]\s?"
 _PER = r"(?P<per>/(?=[a-z]))?"
+
+
+_CONTINENTAL = re.compile(r",(?=\d\d$)")
 
 
 def _money(match: re.Match[str]) -> str:
     currency = _CURRENCIES[match["currency"]]
     minus = "minus " if match["minus"] else ""
     per = " per " if match["per"] else ""
-    amount, last = match["amount"], match["last"]
+    amount, last = _CONTINENTAL.sub(".", match["amount"]), match["last"]
     scale = f" {_SCALES[match['scale']]}" if match["scale"] else ""
     if last or scale:
         amounts = f"{quantity(amount)} to {quantity(last)}" if last else quantity(amount)
@@ -86,14 +90,14 @@ _BEFORE = rf"(?<![\w.,])(?P<minus>[-−]\s?)?(?P<currency>{any_of(_SYMBOLS)}|\b{
 RULES = (
     Rule(
         "currency before the amount",
-        re.compile(rf"{_BEFORE}(?P<amount>{NUMBER})(?:{_DASH}(?P=currency)?(?P<last>{NUMBER}))?{_SCALE}{_PER}"),
+        re.compile(rf"{_BEFORE}(?P<amount>{_AMOUNT})(?:{_DASH}(?P=currency)?(?P<last>{NUMBER}))?{_SCALE}{_PER}"),
         _money,
         digits=True,
     ),
     Rule(
         "currency after the amount",
         re.compile(
-            rf"(?:(?<![\w.,)])(?P<minus>[-−]))?{NOT_INSIDE}(?P<amount>{NUMBER})(?:{_DASH}(?P<last>{NUMBER}))?{_SCALE}"
+            rf"(?:(?<![\w.,)])(?P<minus>[-−]))?{NOT_INSIDE}(?P<amount>{_AMOUNT})(?:{_DASH}(?P<last>{NUMBER}))?{_SCALE}"
             rf"\s?(?P<currency>{any_of(_SYMBOLS)}|{any_of(_CODES)}\b)(?![\w]){_PER}"
         ),
         _money,

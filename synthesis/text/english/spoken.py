@@ -12,7 +12,7 @@ NOT_INSIDE = r"(?<![\w.,])"  # where a number may begin
 CAPITAL = "[A-Z\ue000-\uf8ff]"  # begins a name; private-use characters stand for the user's own pronunciations
 
 _MAX_PLAIN_DIGITS = 9  # a longer run without separators is a code: a phone, an order, a card
-_FIRST_YEAR, _LAST_YEAR = 1100, 2099
+_FIRST_YEAR, _LAST_YEAR = 1010, 2099
 
 
 def cardinal(number: int) -> str:

@@ -32,11 +32,12 @@ def _clock(match: re.Match[str]) -> str:
     if hour > 24 or minute > 59 or (second and int(second) > 59):
         return match.group()
     if minute == 0 and not int(second or 0):
-        after = "" if match["half"] else " o'clock" if 0 < hour <= 12 else " hundred"
+        after = "" if match["half"] else " o'clock" if 0 < hour <= 12 and not match["hours"] else " hundred"
     else:
         after = f" oh {digits(str(minute))}" if minute < 10 else f" {cardinal(minute)}"
     seconds = f" and {cardinal(int(second))} second{'' if int(second) == 1 else 's'}" if int(second or 0) else ""
-    return f"{cardinal(hour)}{after}{seconds}{_half(match)}{' U T C' if match['utc'] else ''}"
+    zone = " U T C" if match["utc"] else " hours" if match["hours"] else ""
+    return f"{cardinal(hour)}{after}{seconds}{_half(match)}{zone}"
 
 
 def _hour(match: re.Match[str]) -> str:
@@ -56,7 +57,7 @@ RULES = (
     Rule(
         "time of day",
         re.compile(
-            rf"{_START}(?P<hour>\d{{1,2}}):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?![:\d]|\.\d)(?:(?P<utc>Z\b)|\s?{_HALF})?"
+            rf"{_START}(?P<hour>\d{{1,2}}):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?![:\d]|\.\d)(?:(?P<utc>Z\b)|(?P<hours>\s?h(?:rs)?\b)|\s?{_HALF})?"
         ),
         _clock,
         digits=True,
