@@ -105,6 +105,19 @@ def test_chinese_and_japanese_are_cut_without_spaces() -> None:
     assert split_text(first.replace("。", "，") + second, 30) == [first.replace("。", "，"), second]
 
 
+def test_french_marks_stay_with_their_words() -> None:
+    first, second = "« Mais non, pas du tout ! »", "dit-il en riant aux éclats."
+    assert split_text(f"{first} {second}", 40) == [first, second]
+    text = "« Vous avez vu cela hier soir, n’est-ce pas ? »"
+    for max_chars in range(42, len(text)):
+        assert not any(piece.startswith(("?", "»")) or piece.endswith("«") for piece in split_text(text, max_chars))
+
+
+def test_a_chinese_ellipsis_is_a_clause_mark() -> None:
+    first, second = "我本来是想要一个人去公园里散散步的……", "可是今天外面一直在下雨所以我就没有去成。"
+    assert split_text(first + second, 30) == [first, second]
+
+
 def test_a_closing_bracket_stays_with_its_sentence() -> None:
     first, second = (
         "「今天天气很好我们一起去公园散步然后去喝茶吃饭。」",

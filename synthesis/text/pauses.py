@@ -56,7 +56,7 @@ def paragraphs(text: str) -> list[str]:
 
 def pause_after_s(segment: str) -> float:
     """The silence in s that belongs after a segment when another one follows."""
-    mark = segment.rstrip(CLOSERS)[-1:]
+    mark = segment.rstrip(CLOSERS + " ")[-1:]
     if mark and mark in ENDS:
         return SENTENCE_PAUSE_S
     return CLAUSE_PAUSE_S if mark and mark in CLAUSE_MARKS else 0.0

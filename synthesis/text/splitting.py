@@ -24,9 +24,9 @@ ENDS = _SPACED_ENDS + _UNSPACED_ENDS
 CLAUSE_MARKS = _SPACED_CLAUSE_MARKS + _UNSPACED_CLAUSE_MARKS
 
 _STOP = re.compile(
-    rf"[{_SPACED_ENDS}{_SPACED_CLAUSE_MARKS}]+[{re.escape(CLOSERS)}]*(?= )"
-    rf"|[{_UNSPACED_ENDS}{_UNSPACED_CLAUSE_MARKS}]+[{re.escape(CLOSERS)}]*(?!\d)"
-    r"| "
+    rf"[{_SPACED_ENDS}{_SPACED_CLAUSE_MARKS}]+(?: [»›])?[{re.escape(CLOSERS)}]*(?= )"  # French: « Non ! »
+    rf"|(?:[{_UNSPACED_ENDS}{_UNSPACED_CLAUSE_MARKS}]+|…{{2,}})[{re.escape(CLOSERS)}]*(?!\d)"
+    r"|(?<![«‹]) (?![!?;:»›])"
 )
 _LAST_WORD = re.compile(rf"[^ {re.escape(_OPENERS)}]*\Z")
 _INITIALS = re.compile(r"([^\W\d_]\.)*[^\W\d_]")  # J, J.R.R, U.S
@@ -117,8 +117,8 @@ def _boundaries(text: str) -> dict[int, list[int]]:
 
 
 def _strength(text: str, stop: re.Match[str]) -> int:
-    mark = stop.group().rstrip(CLOSERS)[-1]
-    if mark in CLAUSE_MARKS:
+    mark = stop.group().rstrip(CLOSERS + " ")[-1]
+    if mark in CLAUSE_MARKS or (mark == "…" and text[stop.end() : stop.end() + 1] != " "):
         return _CLAUSE
     # Before a small letter the sentence goes on: 'Stop!' he said. Wait... what?
     goes_on = text[stop.end() : stop.end() + 8].lstrip(" " + _OPENERS)[:1].islower()
