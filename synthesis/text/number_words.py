@@ -8,8 +8,6 @@ from __future__ import annotations
 import threading
 from functools import lru_cache
 
-from num2words import num2words
-
 MAX_DIGITS = 18  # of a number that is said as one; a longer one is said digit by digit
 
 _LOCK = threading.Lock()
@@ -39,6 +37,8 @@ def digits(run: str, language: str, separator: str = " ") -> str:
 
 
 def _words(number: int, language: str, form: str) -> str:
+    from num2words import num2words  # 60 ms, which a cold start without numbers need not wait for
+
     with _LOCK:
         words: str = num2words(number, lang=language, to=form) or num2words(number, lang=language)  # no "zeroth" in es
     # The commas within a number ask for pauses that nobody makes; "oh-five" is said as two words.

@@ -71,10 +71,10 @@ def check_length(pause_s: float, shown: str) -> None:
 
 
 def _seconds(tag: re.Match[str]) -> float | None:
-    """The tag's length in s; None where the brackets hold other words: [pause for effect]."""
+    """The tag's length in s; None where no length is begun: press [Pause]."""
     shown = f"{tag.group()!r}"
     colon, written, closed = tag.groups()
-    if not colon and written.strip():
+    if not colon:
         return None
     length = _LENGTH.fullmatch(written)
     if length is None or not closed:
