@@ -1,4 +1,4 @@
-"""Numbers, percentages and money written out in the languages other than English that num2words speaks.
+"""Numbers, percentages and money written out in the languages other than English that have words for them here.
 
 A number gets the form it is counted with: no gender, no case. Dates and times are read number by number. What a
 language has no word for here stays as it is written.
@@ -14,7 +14,6 @@ from synthesis.text.languages import LANGUAGES, Language
 from synthesis.text.rules import Rule, any_of, apart, listed
 
 _MAX_PLAIN_DIGITS = 9  # a longer run without separators is a code
-_MAX_DIGITS = 12  # not every language has names for more
 _FIRST_YEAR, _LAST_YEAR = 1100, 1999  # that are read in hundreds
 
 _BEGIN = r"(?<![\w.,])"
@@ -37,7 +36,9 @@ class _Numbers:
     def __init__(self, language: Language) -> None:
         self.language = language
         thousands, point = (r"[.\u00a0\u202f ]", ",") if language.decimal == "," else (",", r"\.")
-        self.number = rf"(?:\d{{1,3}}(?:{thousands}\d{{3}}){{1,4}}|\d{{1,40}})(?:{point}\d{{1,20}})?(?!\d)"
+        before = ",\\d{2,3}" if point != "," else thousands + r"\d{3}"  # 1,00,000 in India
+        parted = rf"\d{{1,3}}(?:{before}){{0,4}}{thousands}\d{{3}}(?!\d)"
+        self.number = rf"(?:{parted}|\d{{1,40}})(?:{point}\d{{1,20}})?(?!\d)"
 
     def say(self, written: str) -> str:
         language = self.language
@@ -45,7 +46,7 @@ class _Numbers:
         parted = not whole.isdecimal()
         whole = re.sub(r"\D", "", whole)
         is_code = len(whole) > 1 and int(whole[0]) == 0
-        if is_code or len(whole) > (_MAX_DIGITS if parted else _MAX_PLAIN_DIGITS):
+        if is_code or len(whole) > (language.max_digits if parted else _MAX_PLAIN_DIGITS):
             words = self.digits(whole)
         elif language.year_form and not parted and not decimal and _FIRST_YEAR <= int(whole) <= _LAST_YEAR:
             words = number_words.year(int(whole), language.code)
@@ -55,6 +56,10 @@ class _Numbers:
 
     def digits(self, run: str) -> str:
         return number_words.digits(run, self.language.code)
+
+    def compile(self, pattern: str) -> re.Pattern[str]:
+        """pattern; where words are not apart, only Latin letters are a word's, because numbers stand amid the text."""
+        return re.compile(pattern if self.language.spaced else pattern.replace(r"\w", r"A-Za-z\d"))
 
     def apart(self, match: re.Match[str], spoken: str) -> str:
         return apart(match, spoken) if self.language.spaced else spoken.replace(" ", "")
@@ -76,14 +81,14 @@ class _AmountRules(_Numbers):
         alone = rf"(?P<amount>{self.number}){_NO_LAST}"
         amount = rf"{_MINUS}{_BEGIN}(?P<amount>{self.number})(?:\s?[-–]\s?(?P<last>{self.number}))?"
         found = (
-            Rule("money, sign first", re.compile(rf"{_MINUS}(?<!\w){sign}\s?{alone}"), self._money, digits=True),
-            Rule("money", re.compile(rf"{amount}\s?{sign}(?!\w)"), self._money, digits=True),
-            Rule("percent", re.compile(rf"{amount}\s?[%٪％]"), self._percent, digits=True),
+            Rule("money, sign first", self.compile(rf"{_MINUS}(?<![\w]){sign}\s?{alone}"), self._money, digits=True),
+            Rule("money", self.compile(rf"{amount}\s?{sign}(?![\w])"), self._money, digits=True),
+            Rule("percent", self.compile(rf"{amount}\s?[%٪％]"), self._percent, digits=True),
         )
         if not self.language.percent_first:
             return found
-        sign_first = rf"(?P<sign>(?!))?(?<!\w)[%٪]\s?{alone}"
-        return (*found, Rule("percent, sign first", re.compile(sign_first), self._percent, digits=True))
+        sign_first = rf"(?P<sign>(?!))?(?<![\w])[%٪]\s?{alone}"
+        return (*found, Rule("percent, sign first", self.compile(sign_first), self._percent, digits=True))
 
     def _amounts(self, match: re.Match[str]) -> str:
         words = self.span(match["amount"], match["last"]) if match["last"] else self.say(match["amount"])
@@ -112,10 +117,16 @@ class _NumberRules(_Numbers):
         dotted = r"(?<![\w.])\d{1,5}(?:\.\d{1,5}){2,5}(?![\w]|\.\d)"
         ranged = rf"{_BEGIN}(?<!-)({number})\s?[-–]\s?({number})(?![\w]|[.,-]\d)"
         return (
+            Rule("year", re.compile(r"(?<!\d)\d{4}(?=年)"), self._year, digits=True),
             Rule("numbers apart", re.compile(r"(?<=\d)[:/](?=\d)"), " ", digits=True),
-            Rule("date or version", re.compile(dotted), self._parts, digits=True),
-            Rule("range", re.compile(ranged), self._range, digits=True),
-            Rule("minus sign", re.compile(r"(?<![\w.)\]-])[-−](?=\d)"), f"{self.language.minus} ", digits=True),
+            Rule("date or version", self.compile(dotted), self._parts, digits=True),
+            Rule("range", self.compile(ranged), self._range, digits=True),
+            Rule(
+                "minus sign",
+                self.compile(r"(?<![\w.)\]-])[-−](?=\d)"),
+                self.language.minus + " " * self.language.spaced,
+                digits=True,
+            ),
             Rule("number", re.compile(number), self._number, digits=True),
             Rule("long run of digits", re.compile(r"\d{1,400}"), self._run, digits=True),
         )
@@ -125,6 +136,9 @@ class _NumberRules(_Numbers):
         return (
             written if re.fullmatch(self.number, written) else " ".join(str(int(part)) for part in written.split("."))
         )
+
+    def _year(self, match: re.Match[str]) -> str:
+        return self._run(match) if self.language.code == "zh" else match.group()
 
     def _range(self, match: re.Match[str]) -> str:
         return self.apart(match, self.span(match.group(1), match.group(2)))

@@ -1,4 +1,4 @@
-"""How languages other than English write numbers, and the words they say around them: those that num2words speaks."""
+"""How languages other than English write numbers, and the words they say around them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Language:
     decimal: str = ","  # the decimal sign; the other one, or a space, parts thousands
     year_form: bool = False  # 1984 is read in hundreds
     one: str = ""  # before a currency, where it is not the counted one
+    max_digits: int = 12  # of a number that it has a name for
     spaced: bool = True  # words are apart
     currencies: str = ""  # sign, one, many (where that is another word), the next
 
@@ -47,6 +48,8 @@ _LANGUAGES = (
              currencies="$ dollar dollars, € euro euros, £ livre livres, ¥ yen yens"),
     Language("he", "נקודה", "מינוס", lambda number: "אחוז" if number == 1 else "אחוזים", "עד", decimal=".",
              currencies="$ דולר דולרים, € אירו, ₪ שקל שקלים"),
+    Language("hi", "दशमलव", "माइनस", "प्रतिशत", "से", decimal=".", max_digits=9,
+             currencies="₹ रुपया रुपये, $ डॉलर, € यूरो, £ पाउंड"),
     Language("it", "virgola", "meno", "per cento", "a",
              currencies="$ dollaro dollari, € euro, £ sterlina sterline"),
     Language("ja", "点", "マイナス", "パーセント", "から", decimal=".", spaced=False,
@@ -67,6 +70,8 @@ _LANGUAGES = (
              currencies="$ dollar, € euro, £ pund, kr krona kronor"),
     Language("tr", "virgül", "eksi", "yüzde", percent_first=True,
              currencies="$ dolar, € euro, £ sterlin, ₺ lira"),
+    Language("zh", "点", "负", "百分之", "到", percent_first=True, decimal=".", spaced=False,
+             currencies="¥ 元, ￥ 元, $ 美元, € 欧元, £ 英镑"),
 )  # fmt: skip
 LANGUAGES = {language.code: language for language in _LANGUAGES}
 LANGUAGES["nb"] = LANGUAGES["no"]

@@ -1,12 +1,14 @@
-"""Numbers in words, by num2words, in the languages it speaks.
+"""Numbers in words: by num2words in the languages it speaks, Hindi by indic-numtowords, Chinese by our own few lines.
 
-The library keeps state on its converters (Arabic, decimals), so one call at a time is made; answers are kept.
+num2words keeps state on its converters (Arabic, decimals), so one call at a time is made; answers are kept.
 """
 
 from __future__ import annotations
 
 import threading
 from functools import lru_cache
+
+from synthesis.text import chinese_numbers
 
 MAX_DIGITS = 18  # of a number that is said as one; a longer one is said digit by digit
 
@@ -37,7 +39,14 @@ def digits(run: str, language: str, separator: str = " ") -> str:
 
 
 def _words(number: int, language: str, form: str) -> str:
-    from num2words import num2words  # 60 ms, which a cold start without numbers need not wait for
+    # The libraries take 60 to 90 ms to load, which a cold start without numbers need not wait for.
+    if language == "zh":
+        return chinese_numbers.cardinal(number)
+    if language == "hi":
+        from indic_numtowords import num2words as indic_words
+
+        return str(indic_words(number, lang="hi"))
+    from num2words import num2words
 
     with _LOCK:
         words: str = num2words(number, lang=language, to=form) or num2words(number, lang=language)  # no "zeroth" in es
