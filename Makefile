@@ -18,8 +18,8 @@ setup-full: ## make .venv with the model's packages and the test tools
 run: setup ## register a voice, let it speak, write out/hello.wav (REFERENCE=my.wav NAME=Me TEXT="...")
 	@$(PYTHON_IN_VENV) -m worker.demo $(if $(REFERENCE),"$(REFERENCE)") $(if $(NAME),--name "$(NAME)") $(if $(TEXT),--text "$(TEXT)")
 
-test: setup-full check ## everything: checks, then all the tests
-	@$(PYTHON_IN_VENV) -m pytest
+test: setup-full check ## everything: checks, then all the tests, two at a time
+	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile
 
 check: setup-full ## format, lint and types
 	@.venv/bin/ruff format --check .

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from s3_fixtures import gateway, moto, s3_server  # noqa: F401 - fixtures of every test that asks for them
 
 from synthesis import SAMPLE_RATE_HZ, Samples, SynthesisOptions
 from synthesis.espeak import EspeakEngine
+
+# How long an example takes is the machine's business: tests run side by side.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")
