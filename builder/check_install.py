@@ -16,6 +16,7 @@ import warnings
 
 NUMPY1 = ["numpy", "soundfile", "librosa"]
 LIGHT = [*NUMPY1, "soxr", "pyloudnorm", "pydantic", "boto3", "runpod", "espeakng_loader", "tqdm"]
+LIGHT += ["fastapi", "uvicorn", "python_multipart", "prometheus_client"]  # the HTTP server
 WORKER = [
     *LIGHT,
     "torch",
@@ -25,8 +26,9 @@ WORKER = [
     "perth",
     "chatterbox.tts",
     "chatterbox.mtl_tts",
+    "av",
 ]
-FULL = [*WORKER, "pytest", "hypothesis", "moto.server", "matplotlib", "psutil"]
+FULL = [*WORKER, "pytest", "hypothesis", "moto.server", "matplotlib", "psutil", "openai", "schemathesis", "playwright"]
 MODULES = {"numpy1": NUMPY1, "light": LIGHT, "worker": WORKER, "full": FULL}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OURS = {"generate_voice_embedding", "voice_library", "synthesis", "worker", "handler"}
+OURS = {"generate_voice_embedding", "voice_library", "synthesis", "worker", "handler", "server"}
 
 # room: what of ours it may import
 MAY_IMPORT = {
@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "voice_library": {"voice_library", "generate_voice_embedding"},
     "worker": {"worker", "synthesis", "voice_library", "generate_voice_embedding"},
     "handler": {"worker", "synthesis", "voice_library"},
+    "server": {"server", "worker", "synthesis", "voice_library", "generate_voice_embedding"},
 }
 NEVER = {
     "generate_voice_embedding": {"torch", "boto3", "runpod", "pydantic", "scipy"},
@@ -26,6 +27,7 @@ NEVER = {
     "voice_library": {"torch", "torchaudio", "chatterbox", "runpod", "pydantic"},
     "worker": {"torch", "boto3", "chatterbox"},
     "handler": {"torch", "boto3", "chatterbox"},
+    "server": {"torch", "boto3", "chatterbox", "runpod", "requests", "httpx", "urllib"},  # it fetches nothing
 }
 # worker.demo is a caller of the worker, shipped with it: it goes in by the front door.
 CALLERS = {Path("worker/demo.py"): {"handler"}}

@@ -1,0 +1,97 @@
+"""Who is asking, and whether they may: an API key with the scope that a route wants, and a rate.
+
+Runs before a body is read. Where the server has no keys, it listens on this machine only (`settings`), and everyone
+there may do everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request, Security, params
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from server.errors import Refused
+from server.keys import Key, KeyRing, Scope
+from server.limits import RateLimit
+
+FAILURES_PER_MINUTE = 30  # of one address, before its attempts are not even looked at
+
+_BEARER = HTTPBearer(auto_error=False, description="An API key of this server.", scheme_name="bearer")
+_HEADER = APIKeyHeader(
+    name="X-API-Key",
+    auto_error=False,
+    scheme_name="header",
+    description="The same key, where a platform uses the Authorization header for its own.",
+)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks. Only what may be logged."""
+
+    name: str
+
+
+class Gate:
+    """The keys of one server, and what their holders have asked lately."""
+
+    def __init__(self, keys: KeyRing, requests_per_minute: int, *, open_without_keys: bool) -> None:
+        """open_without_keys: with no key at all everyone may enter; else nobody can, until there is one."""
+        self._keys = keys
+        self._per_minute = requests_per_minute
+        self._open = open_without_keys
+        self._asked, self._failed = RateLimit(), RateLimit()
+
+    def admit(self, secret: str | None, scopes: tuple[Scope, ...], address: str) -> Caller:
+        """The caller. scopes: any of them opens; none at all: any key does. Raises Refused."""
+        if self._open and not self._keys:
+            self._asked.take(f"address:{address}", self._per_minute)
+            return Caller("anyone")
+        key = self._keys.find(secret) if secret else None
+        if key is None:
+            self._failed.take(address, FAILURES_PER_MINUTE)
+            found = "the API key is wrong" if secret else "there is no API key"
+            raise Refused(
+                "UNAUTHORIZED",
+                f"{found}; a key of this server is needed; send it as Authorization: Bearer or X-API-Key",
+                headers={"WWW-Authenticate": "Bearer"},
+                close=True,
+            )
+        self._asked.take(f"key:{key.name}", key.requests_per_minute or self._per_minute)
+        if scopes and not set(scopes) & set(key.scopes):
+            raise Refused(
+                "FORBIDDEN",
+                f"this key may {_may(key)}; here {' or '.join(scopes)} is needed; use a key that has it",
+                close=True,
+            )
+        return Caller(key.name)
+
+
+def _may(key: Key) -> str:
+    return " and ".join(key.scopes)
+
+
+def needs(*scopes: Scope) -> Callable[..., Awaitable[Caller]]:
+    """A route's dependency: `Depends(needs("speak"))`."""
+
+    async def caller(
+        request: Request,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
+        header: Annotated[str | None, Security(_HEADER)],
+    ) -> Caller:
+        gate: Gate = request.app.state.gate
+        secret = header or (bearer.credentials if bearer else None)
+        found = gate.admit(secret, scopes, request.client.host if request.client else "-")
+        request.state.caller = found.name
+        return found
+
+    return caller
+
+
+def allowed(*scopes: Scope) -> list[params.Depends]:
+    """The same, for a route's `dependencies`."""
+    found: params.Depends = Depends(needs(*scopes))
+    return [found]
