@@ -31,6 +31,7 @@ COPY generate_voice_embedding.py handler.py test_input.json ./
 COPY synthesis/ synthesis/
 COPY voice_library/ voice_library/
 COPY worker/ worker/
+COPY server/ server/
 COPY builder/create_user.sh builder/
 RUN builder/create_user.sh
 

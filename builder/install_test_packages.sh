@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Install the Debian packages that the tests need beside Python: Ceph's object gateway, a real S3 store that runs
-# without Docker. Starts nothing, and returns at once when everything is there.
+# without Docker, and Chromium for the web page. Starts nothing, and returns at once when everything is there.
 #
 # Debian and Ubuntu, as root or with password-free sudo: installed. Anywhere else: says what is missing and how to get
-# it, and exits 0, because all other tests still run; those that need the gateway are then skipped and say so.
+# it, and exits 0, because all other tests still run; those that need them are then skipped and say so.
 set -euo pipefail
 
-programs=(radosgw radosgw-admin ceph-mon ceph-osd ceph ceph-authtool monmaptool openssl)
-packages=(radosgw ceph-mon ceph-osd ceph-common openssl)
+programs=(radosgw radosgw-admin ceph-mon ceph-osd ceph ceph-authtool monmaptool openssl chromium)
+packages=(radosgw ceph-mon ceph-osd ceph-common openssl chromium)
 
 missing=()
 for program in "${programs[@]}"; do
@@ -17,7 +17,7 @@ done
 
 give_up() {
   {
-    echo "setup: the S3 tests on a real store will be SKIPPED: no ${missing[*]} ($1)"
+    echo "setup: the tests on a real S3 store and in a real browser will be SKIPPED: no ${missing[*]} ($1)"
     echo "setup: on Debian or Ubuntu run as root: apt-get install --no-install-recommends ${packages[*]}"
     echo "setup: elsewhere run 'make test' in a Debian container"
   } >&2
@@ -39,7 +39,7 @@ if ! [ -e "$policy" ]; then
   trap '"${as_root[@]}" rm -f "$policy"' EXIT
 fi
 
-echo "setup: installing ${packages[*]} (about 20 s)" >&2
+echo "setup: installing ${packages[*]} (about 40 s)" >&2
 apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" >/dev/null; }
 install() { apt install -y --no-install-recommends "${packages[@]}"; }
 # An old package list is the usual reason for a failure, and fetching a new one takes longer than the installation.

@@ -8,6 +8,7 @@ import socket
 from dataclasses import replace
 
 import uvicorn
+from fastapi import FastAPI
 
 from server.app import create_app
 from server.protocol import with_timeouts
@@ -38,8 +39,20 @@ def serve(worker: Worker, settings: ServerSettings) -> int:
         nonlocal failed
         failed = server.should_exit = True
 
-    config = uvicorn.Config(
-        create_app(worker, settings, give_up),
+    server = uvicorn.Server(config_of(create_app(worker, settings, give_up), settings))
+    sockets = listen(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # uvicorn raises them again when it has ended, which is no failure
+    addresses = ", ".join(f"{address[0]}:{address[1]}" for address in (each.getsockname() for each in sockets))
+    log.info("listening", extra=fields(address=addresses, tls=settings.tls_cert is not None))
+    server.run(sockets=sockets)
+    return 1 if failed else 0
+
+
+def config_of(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
+    """How uvicorn runs the app."""
+    return uvicorn.Config(
+        app,
         http=with_timeouts(settings.header_timeout_s, settings.send_timeout_s),
         ws="none",
         lifespan="on",
@@ -53,18 +66,10 @@ def serve(worker: Worker, settings: ServerSettings) -> int:
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
-    server = uvicorn.Server(config)
-    sockets = _listen(settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # uvicorn raises them again when it has ended, which is no failure
-    addresses = ", ".join(f"{address[0]}:{address[1]}" for address in (each.getsockname() for each in sockets))
-    log.info("listening", extra=fields(address=addresses, tls=settings.tls_cert is not None))
-    server.run(sockets=sockets)
-    return 1 if failed else 0
 
 
-def _listen(settings: ServerSettings) -> list[socket.socket]:
-    """Raises ServerSettingsError for an address that cannot be had."""
+def listen(settings: ServerSettings) -> list[socket.socket]:
+    """The sockets to serve on. Raises ServerSettingsError for an address that cannot be had."""
     sockets = []
     for port in dict.fromkeys((settings.port, settings.health_port)):
         if port is None:

@@ -56,7 +56,7 @@ def test_code_comes_after_packages_and_weights() -> None:
 
 def test_everything_the_worker_imports_is_in_the_image() -> None:
     copied = {source.rstrip("/") for line in instructions("COPY") for source in line.split()[:-1]}
-    assert {"handler.py", "generate_voice_embedding.py", "synthesis", "voice_library", "worker"} <= copied
+    assert {"handler.py", "generate_voice_embedding.py", "synthesis", "voice_library", "worker", "server"} <= copied
 
 
 def test_the_worker_does_not_run_as_root() -> None:
