@@ -16,8 +16,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from server.errors import Refused
 from server.keys import Key, KeyRing, Scope
 from server.limits import RateLimit
-
-FAILURES_PER_MINUTE = 30  # of one address, before its attempts are not even looked at
+from server.settings import ServerSettings
 
 _BEARER = HTTPBearer(auto_error=False, description="An API key of this server.", scheme_name="bearer")
 _HEADER = APIKeyHeader(
@@ -38,11 +37,11 @@ class Caller:
 class Gate:
     """The keys of one server, and what their holders have asked lately."""
 
-    def __init__(self, keys: KeyRing, requests_per_minute: int, *, open_without_keys: bool) -> None:
-        """open_without_keys: with no key at all everyone may enter; else nobody can, until there is one."""
+    def __init__(self, keys: KeyRing, settings: ServerSettings) -> None:
         self._keys = keys
-        self._per_minute = requests_per_minute
-        self._open = open_without_keys
+        self._per_minute = settings.requests_per_minute
+        self._failures_per_minute = settings.failures_per_minute
+        self._open = settings.is_local  # elsewhere, with no key at all, nobody may enter until there is one
         self._asked, self._failed = RateLimit(), RateLimit()
 
     def admit(self, secret: str | None, scopes: tuple[Scope, ...], address: str) -> Caller:
@@ -52,7 +51,7 @@ class Gate:
             return Caller("anyone")
         key = self._keys.find(secret) if secret else None
         if key is None:
-            self._failed.take(address, FAILURES_PER_MINUTE)
+            self._failed.take(address, self._failures_per_minute)
             found = "the API key is wrong" if secret else "there is no API key"
             raise Refused(
                 "UNAUTHORIZED",

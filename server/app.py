@@ -45,7 +45,7 @@ def create_app(worker: Worker, settings: ServerSettings, on_failure: Callable[[]
 
     app = FastAPI(**openapi.ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.readiness, app.state.metrics = readiness, metrics
-    app.state.gate = Gate(keys, settings.requests_per_minute, open_without_keys=settings.is_local)
+    app.state.gate = Gate(keys, settings)
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(errors.Refused, errors.on_refused)

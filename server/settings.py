@@ -26,6 +26,7 @@ class ServerSettings:
     api_key: str | None = None  # one key for everything, from the environment
     allow_origins: tuple[str, ...] = ()  # web pages of other origins that may call; none by default
     requests_per_minute: int = 1200  # of one key, or of one address where there are no keys
+    failures_per_minute: int = 60  # wrong or missing keys of one address, before they are not even looked at
     jobs_running: int = 32  # threads; an engine that batches speaks them together, another one by turns
     jobs_waiting: int = 256
     max_upload_bytes: int = MAX_BASE64_CHARACTERS + 4 * MB  # of a body that may hold a recording

@@ -29,7 +29,7 @@ from worker.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 # For tests that are not about rates: as many requests as they like.
-UNLIMITED = ServerSettings(port=0, requests_per_minute=1_000_000, drain_s=10)
+UNLIMITED = ServerSettings(port=0, requests_per_minute=1_000_000, failures_per_minute=1_000_000, drain_s=10)
 
 
 @dataclass

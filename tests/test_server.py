@@ -29,7 +29,7 @@ from server.errors import STATUS_OF_CODE
 from synthesis.espeak import EspeakEngine
 from worker.errors import CODES
 
-LONG_TEXT = "A sentence of a usual length, as people send it. " * 400
+LONG_TEXT = "A sentence of a usual length, as people send it. " * 250
 
 
 @pytest.fixture(scope="module")
