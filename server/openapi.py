@@ -53,6 +53,7 @@ STRING, NUMBER, INTEGER, BINARY = (
     {"type": "string", "format": "binary"},
 )
 OR_NULL = {"type": ["string", "null"]}
+EVENT = {"type": "object", "properties": {"data": {"type": "string", "description": "JSON"}}, "required": ["data"]}
 
 ERROR = _object(("error",), error=STRING)
 OPENAI_ERROR = _object(
@@ -119,7 +120,7 @@ SPOKEN: Responses = {
         "content": {
             **_json(SPOKEN_ANSWER),
             "application/x-ndjson": {"schema": {"type": "object"}},
-            "text/event-stream": {"schema": STRING},
+            "text/event-stream": {"schema": EVENT},
             **_AUDIO,
         },
     },
@@ -163,7 +164,7 @@ SPEECH = _body(
 SPEECH_ANSWERS: Responses = {
     200: {
         "description": "The audio as it is spoken, or events.",
-        "content": {**_AUDIO, "text/event-stream": {"schema": STRING}},
+        "content": {**_AUDIO, "text/event-stream": {"schema": EVENT}},
     },
     **dict.fromkeys((400, 401, 403, 404, 408, 413, 415, 429), FAILURE),
     "default": FAILURE,
