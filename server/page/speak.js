@@ -9,6 +9,7 @@ import { chosenVoice, nameOf } from "./voices.js";
 import { Waveform } from "./waveform.js";
 
 const RANGES = ["exaggeration", "cfg_weight", "temperature"];
+const LARGEST_PIECE_S = 15; // 720,000 bytes of pcm, the worker's limit
 const CHARACTERS_PER_S = 15; // about; only for how wide a waveform that still grows is drawn
 
 const player = new Player(RATE);
@@ -96,7 +97,7 @@ function take(chunk, result, began) {
   if (chunk.audio) {
     const samples = samplesOfBase64(chunk.audio);
     const first = !player.length;
-    result.segments.push({ start: player.duration, end: player.duration + samples.length / RATE });
+    addPiece(result, samples.length / RATE);
     player.append(samples);
     if (first) {
       result.first = performance.now() - began;
@@ -110,6 +111,14 @@ function take(chunk, result, began) {
     Object.assign(result, { seed: chunk.seed, engine: chunk.engine });
     if (chunk.segments?.length) result.segments = chunk.segments;
   }
+}
+
+/** Without word from the server a piece is a segment; one that was as large as a piece may be goes on in the next. */
+function addPiece(result, seconds) {
+  const last = result.segments.at(-1);
+  if (last?.goesOn) last.end += seconds;
+  else result.segments.push({ start: player.duration, end: player.duration + seconds });
+  result.segments.at(-1).goesOn = seconds >= LARGEST_PIECE_S;
 }
 
 function describe(result, spent = "") {

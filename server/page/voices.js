@@ -59,7 +59,7 @@ function addRow(voice) {
   const row = $("voice-template").content.firstElementChild.cloneNode(true);
   row.dataset.id = id;
   row.querySelector(".voice-name").textContent = name;
-  row.querySelector(".voice-about").textContent = about(voice);
+  row.querySelector(".voice-about").append(about(voice), make("span", { className: "voice-date", textContent: since(voice) }));
   row.querySelector(".avatar").textContent = [...name][0]?.toUpperCase() ?? "";
   row.querySelector(".avatar").style.setProperty("--hue", parseInt(id.slice(0, 4), 16) % 360 || 245);
   const use = row.querySelector(".voice-use");
@@ -73,13 +73,17 @@ function addRow(voice) {
   $("voice-list").append(row);
 }
 
-function about({ gender, duration, created_at: created }) {
+function about({ gender, duration }) {
   const parts = [];
   if (gender && gender !== "unknown") parts.push(gender);
   if (duration) parts.push(clock(duration));
-  const date = new Date(created);
-  if (created && !Number.isNaN(date.valueOf())) parts.push(date.toLocaleDateString(undefined, { dateStyle: "medium" }));
   return parts.join(" · ");
+}
+
+function since({ created_at: created }) {
+  const date = new Date(created);
+  if (!created || Number.isNaN(date.valueOf())) return "";
+  return ` · ${date.toLocaleDateString(undefined, { dateStyle: "medium" })}`;
 }
 
 async function guarded(action, ...given) {
