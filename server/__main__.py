@@ -1,7 +1,7 @@
 """Serve a worker over HTTP, or manage its API keys.
 
     python -m server [--host 127.0.0.1] [--port 8000] [--keys FILE] ...
-    python -m server keys add NAME [--scopes speak,voices] [--requests-per-minute N] [--keys FILE]
+    python -m server keys add NAME [--scopes speak,voices] [--requests-per-minute N] [--jobs-at-once N]
     python -m server keys list | remove NAME
 
 The worker's own settings are the environment's, as for `handler.py`.
@@ -61,6 +61,7 @@ def _settings(given: argparse.Namespace, environment: Mapping[str, str]) -> Serv
         requests_per_minute=given.requests_per_minute,
         jobs_running=given.jobs,
         jobs_waiting=given.waiting,
+        jobs_of_one_caller=given.jobs_per_key,
         drain_s=given.drain,
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,
@@ -83,6 +84,9 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=default.jobs_running, help="spoken at once (%(default)s)")
     parser.add_argument("--waiting", type=int, default=default.jobs_waiting, help="more that may wait (%(default)s)")
     parser.add_argument(
+        "--jobs-per-key", type=int, default=default.jobs_of_one_caller, help="of those, of one key (%(default)s)"
+    )
+    parser.add_argument(
         "--drain", type=int, default=default.drain_s, metavar="S", help="for answers under way at the end (%(default)s)"
     )
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate; browsers record on https only")
@@ -92,7 +96,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     manage.add_argument("action", choices=("add", "list", "remove"))
     manage.add_argument("name", nargs="?")
     manage.add_argument("--scopes", default=",".join(SCOPES), help="what it may do (%(default)s)")
-    manage.add_argument("--requests-per-minute", type=int, dest="key_rate")
+    manage.add_argument("--requests-per-minute", type=int, dest="key_rate", help="(the server's)")
+    manage.add_argument("--jobs-at-once", type=int, help="(the server's)")
     return parser
 
 
@@ -117,7 +122,7 @@ def manage_keys(given: argparse.Namespace) -> int:
     scopes = tuple(scope for scope in SCOPES if scope in given.scopes.split(","))
     if set(given.scopes.split(",")) != set(scopes):
         raise KeyFileError(f"--scopes is {given.scopes!r}; allowed are {', '.join(SCOPES)}; correct it")
-    secret, key = new_key(given.name, scopes, given.key_rate)
+    secret, key = new_key(given.name, scopes, given.key_rate, given.jobs_at_once)
     write_keys(given.keys, [*keys, key])
     print(secret)
     print("This key is shown once; only its digest is kept.", file=sys.stderr)

@@ -29,9 +29,10 @@ _HEADER = APIKeyHeader(
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. Only what may be logged."""
+    """Who asks, in what may be logged, and how many jobs they may have under way."""
 
     name: str
+    jobs_at_once: int
 
 
 class Gate:
@@ -40,6 +41,7 @@ class Gate:
     def __init__(self, keys: KeyRing, settings: ServerSettings) -> None:
         self._keys = keys
         self._per_minute = settings.requests_per_minute
+        self._jobs_at_once = settings.jobs_of_one_caller
         self._failures_per_minute = settings.failures_per_minute
         self._open = settings.is_local  # elsewhere, with no key at all, nobody may enter until there is one
         self._asked, self._failed = RateLimit(), RateLimit()
@@ -48,7 +50,7 @@ class Gate:
         """The caller. scopes: any of them opens; none at all: any key does. Raises Refused."""
         if self._open and not self._keys:
             self._asked.take(f"address:{address}", self._per_minute)
-            return Caller("anyone")
+            return Caller(f"address:{address}", self._jobs_at_once)
         key = self._keys.find(secret) if secret else None
         if key is None:
             self._failed.take(address, self._failures_per_minute)
@@ -66,7 +68,7 @@ class Gate:
                 f"this key may {_may(key)}; here {' or '.join(scopes)} is needed; use a key that has it",
                 close=True,
             )
-        return Caller(key.name)
+        return Caller(key.name, key.jobs_at_once or self._jobs_at_once)
 
 
 def _may(key: Key) -> str:
@@ -84,7 +86,7 @@ def needs(*scopes: Scope) -> Callable[..., Awaitable[Caller]]:
         gate: Gate = request.app.state.gate
         secret = header or (bearer.credentials if bearer else None)
         found = gate.admit(secret, scopes, request.client.host if request.client else "-")
-        request.state.caller = found.name
+        request.state.caller = found
         return found
 
     return caller

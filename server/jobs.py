@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request as HttpRequest
 
+from server.access import Caller
 from server.errors import Refused
 from server.limits import Places
 from server.metrics import Metrics
@@ -47,8 +48,8 @@ class Jobs:
         request = Request(http.state.id, cancelled=stopped.is_set)
         gone = asyncio.create_task(left(http))
         try:
-            await self._place(gone)
-            running = self._start(job_input, request)
+            await self._place(http, gone)
+            running = self._start(job_input, request, http)
             either: set[asyncio.Future[Any]] = {running, gone}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
@@ -76,8 +77,8 @@ class Jobs:
         gone = asyncio.create_task(left(http))
         gone.add_done_callback(lambda _task: stopped.set())
         try:
-            await self._place(gone)
-            running = self._start({**job_input, "stream": True}, request)
+            await self._place(http, gone)
+            running = self._start({**job_input, "stream": True}, request, http)
             running.add_done_callback(lambda _future: chunks.put_nowait(_END))
             first = True
             while (chunk := await chunks.get()) is not _END:
@@ -108,13 +109,14 @@ class Jobs:
                 raise  # the boundary logs it
             raise Refused.of_line(line) from error
 
-    async def _place(self, gone: asyncio.Task[None]) -> None:
+    async def _place(self, http: HttpRequest, gone: asyncio.Task[None]) -> None:
         """Waits for a place. Raises Refused: the caller left meanwhile, or too many wait."""
-        mine = asyncio.create_task(self.places.take())
+        caller: Caller = http.state.caller
+        mine = asyncio.create_task(self.places.take(caller.name, caller.jobs_at_once))
         try:
             await asyncio.wait({mine, gone}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            mine.add_done_callback(self._give_back)
+            mine.add_done_callback(lambda place: self._give_back(place, caller))
             mine.cancel()
             raise
         if not mine.done():
@@ -122,15 +124,15 @@ class Jobs:
             raise Refused("CANCELLED", "the caller left while the job waited; nothing was done; send it again")
         await mine
 
-    def _give_back(self, place: asyncio.Task[None]) -> None:
+    def _give_back(self, place: asyncio.Task[None], caller: Caller) -> None:
         if not place.cancelled() and place.exception() is None:
-            self.places.leave()
+            self.places.leave(caller.name)
 
-    def _start(self, job_input: dict[str, Any], request: Request) -> asyncio.Future[Output]:
+    def _start(self, job_input: dict[str, Any], request: Request, http: HttpRequest) -> asyncio.Future[Output]:
         """The job, on a thread; its place is given away when it ends, whoever still waits for it."""
         job = {"id": request.job_id, "input": job_input}
         running = asyncio.get_running_loop().run_in_executor(self._speaking, self.worker.answer, job, request)
-        running.add_done_callback(lambda _future: self.places.leave())
+        running.add_done_callback(lambda _future: self.places.leave(http.state.caller.name))
         return running
 
 

@@ -41,6 +41,7 @@ class Key:
     sha256: str  # hex
     scopes: tuple[Scope, ...] = SCOPES
     requests_per_minute: int | None = None  # None: the server's
+    jobs_at_once: int | None = None  # None: the server's
     created_at: str = ""
 
     def __post_init__(self) -> None:
@@ -50,19 +51,24 @@ class Key:
             raise KeyFileError(f"key {self.name} has no SHA-256 of 64 hex digits; make it with 'python -m server keys'")
         if not self.scopes or not set(self.scopes) <= set(SCOPES):
             raise KeyFileError(f"key {self.name} has unknown scopes; allowed are {', '.join(SCOPES)}; correct them")
-        rate = self.requests_per_minute
-        if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int) or rate < 1):
-            raise KeyFileError(f"key {self.name} has a rate that is no whole number from 1; correct it or leave it out")
+        for limit in (self.requests_per_minute, self.jobs_at_once):
+            if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+                raise KeyFileError(f"key {self.name} has a limit that is no whole number from 1; correct or remove it")
 
 
 def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def new_key(name: str, scopes: Iterable[Scope] = SCOPES, requests_per_minute: int | None = None) -> tuple[str, Key]:
+def new_key(
+    name: str,
+    scopes: Iterable[Scope] = SCOPES,
+    requests_per_minute: int | None = None,
+    jobs_at_once: int | None = None,
+) -> tuple[str, Key]:
     """The key to hand out, and what to keep of it."""
     secret = PREFIX + secrets.token_urlsafe(32)
-    return secret, Key(name, digest_of(secret), tuple(scopes), requests_per_minute, utc_now())
+    return secret, Key(name, digest_of(secret), tuple(scopes), requests_per_minute, jobs_at_once, utc_now())
 
 
 def key_of_environment(secret: str) -> Key:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from server.errors import Refused
@@ -49,11 +49,20 @@ class Places:
 
     def __init__(self, running: int, waiting: int) -> None:
         self._free = asyncio.Semaphore(running)
-        self._size, self._max_waiting = running, waiting
+        self._max_waiting = waiting
         self.running = self.waiting = 0
+        self._of_caller: Counter[str] = Counter()
 
-    async def take(self) -> None:
-        """Returns when the job may run; `leave` must follow. Raises Refused OVERLOADED where too many wait already."""
+    async def take(self, caller: str, most: int) -> None:
+        """Returns when a job of this caller may run; `leave` must follow. most: jobs of one caller, running or waiting.
+        Raises Refused: RATE_LIMITED for one more, OVERLOADED where too many of all wait already."""
+        if self._of_caller[caller] >= most:
+            raise Refused(
+                "RATE_LIMITED",
+                f"{self._of_caller[caller]} requests of this caller are under way; that is the limit; wait for one of "
+                "them",
+                headers={"Retry-After": "1"},
+            )
         if self._free.locked() and self.waiting >= self._max_waiting:
             raise Refused(
                 "OVERLOADED",
@@ -62,12 +71,22 @@ class Places:
                 headers={"Retry-After": "2"},
             )
         self.waiting += 1
+        self._of_caller[caller] += 1
         try:
             await self._free.acquire()
+        except BaseException:
+            self._forget(caller)
+            raise
         finally:
             self.waiting -= 1
         self.running += 1
 
-    def leave(self) -> None:
+    def leave(self, caller: str) -> None:
         self.running -= 1
+        self._forget(caller)
         self._free.release()
+
+    def _forget(self, caller: str) -> None:
+        self._of_caller[caller] -= 1
+        if not self._of_caller[caller]:
+            del self._of_caller[caller]

@@ -56,7 +56,7 @@ class Observed:
         route, method = _route_of(scope), scope["method"] if scope["method"] in METHODS else "other"
         self._metrics.answered(route, method, status, seconds)
         level = logging.DEBUG if route in ("/ping", "/metrics") else logging.INFO  # asked every few seconds
-        caller = scope["state"].get("caller")
+        caller = getattr(scope["state"].get("caller"), "name", None)
         log.log(
             level,
             "request",

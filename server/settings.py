@@ -29,6 +29,7 @@ class ServerSettings:
     failures_per_minute: int = 60  # wrong or missing keys of one address, before they are not even looked at
     jobs_running: int = 32  # threads; an engine that batches speaks them together, another one by turns
     jobs_waiting: int = 256
+    jobs_of_one_caller: int = 250  # of one key, or of one address, running or waiting: the rest is for others
     max_upload_bytes: int = MAX_BASE64_CHARACTERS + 4 * MB  # of a body that may hold a recording
     max_body_bytes: int = 2 * MB  # of any other: 100,000 characters, each escaped
     max_bodies_bytes: int = 512 * MB  # of all bodies being read or answered at one time
@@ -48,6 +49,7 @@ class ServerSettings:
             ("--requests-per-minute", self.requests_per_minute, 1, 10**6),
             ("--jobs", self.jobs_running, 1, 256),
             ("--waiting", self.jobs_waiting, 0, 10_000),
+            ("--jobs-per-key", self.jobs_of_one_caller, 1, 10_000),
             ("--drain", self.drain_s, 0, 3600),
         ):
             if not least <= value <= most:

@@ -9,6 +9,7 @@ import json
 import pickle
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -185,6 +186,50 @@ def test_voices_come_in_pages(client: httpx.Client) -> None:
     assert second["next_page_token"] is None
 
 
+def test_it_says_that_it_is_starting_until_it_is_ready(server: Running, client: httpx.Client) -> None:
+    ready = server.app.state.readiness.ready
+    ready.clear()
+    try:
+        assert client.get("/ping").status_code == 204
+        starting = client.get("/health")
+        assert starting.status_code == 503
+        assert starting.json()["error"].startswith("STARTING: ")
+    finally:
+        ready.set()
+    assert client.get("/ping").status_code == 200
+
+
+def test_a_worker_that_cannot_serve_ends_the_server(tree: Path) -> None:
+    run = start(
+        tree, "--port", "0", extra={"ENGINE": "chatterbox", "MODEL_DIR": str(tree / "nothing"), "HF_HUB_OFFLINE": "1"}
+    )
+    assert run.returncode == 1
+    assert "not ready" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_it_serves_https(tree: Path, espeak: EspeakEngine, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "1"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
+    subprocess.run([*command, *subject], check=True, capture_output=True)
+    with serving(tree, espeak, with_(tls_cert=certificate, tls_key=key)) as server:
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        answer = httpx.get(f"https://127.0.0.1:{server.port}/ping", verify=trusting)
+        assert answer.status_code == 200
+
+
 def test_health_metrics_and_request_ids(server: Running, client: httpx.Client) -> None:
     health = client.get("/health").json()
     assert (health["status"], health["engine"], health["jobs"]) == ("ready", "espeak", {"running": 0, "waiting": 0})
@@ -226,6 +271,7 @@ def test_a_queue_that_is_full_says_so_and_recovers(tree: Path, espeak: EspeakEng
         for thread in threads:
             thread.join()
         assert sorted(answers) == [200, 200, 503, 503, 503]
+        assert server.app.state.jobs.places.waiting == 0
         assert client.post("/generate", json={"text": "Hello."}).status_code == 200
 
 

@@ -227,6 +227,24 @@ def test_rates_are_per_key(tree: Path, espeak: EspeakEngine, tmp_path: Path) -> 
         assert client.get("/v1/models", headers=bearer(quick)).status_code == 200
 
 
+def test_one_caller_leaves_room_for_others(tree: Path, espeak: EspeakEngine, tmp_path: Path) -> None:
+    greedy, greedy_key = new_key("greedy", jobs_at_once=1)
+    other, other_key = new_key("other")
+    file = tmp_path / "keys.json"
+    write_keys(file, [greedy_key, other_key])
+    body = {"text": "A sentence of a usual length. " * 300, "stream": True}
+    with serving(tree, espeak, with_(keys_file=file)) as server, server.client() as client:
+        with client.stream("POST", "/generate", json=body, headers=bearer(greedy)):
+            refused = httpx.post(f"{server.url}/generate", json={"text": "Hello."}, headers=bearer(greedy))
+            assert refused.status_code == 429
+            assert "1 requests of this caller are under way" in refused.json()["error"]
+            heard = httpx.post(f"{server.url}/generate", json={"text": "Hello."}, headers=bearer(other), timeout=30)
+            assert heard.status_code == 200
+        wait_until(lambda: server.app.state.jobs.places.running == 0, 5)
+        again = client.post("/generate", json={"text": "Hello."}, headers=bearer(greedy))
+        assert again.status_code == 200
+
+
 # ---------------------------------------------------------------- bodies: huge, slow, packed, of the wrong kind
 
 
