@@ -1,6 +1,6 @@
 # Two commands to start: `make run` (register a voice and hear it) and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-full run test check bench lock
+.PHONY: help setup setup-full run serve test check bench lock
 
 PYTHON_IN_VENV := .venv/bin/python
 
@@ -17,6 +17,9 @@ setup-full: ## make .venv with the model's packages and the test tools
 
 run: setup ## register a voice, let it speak, write out/hello.wav (REFERENCE=my.wav NAME=Me TEXT="...")
 	@$(PYTHON_IN_VENV) -m worker.demo $(if $(REFERENCE),"$(REFERENCE)") $(if $(NAME),--name "$(NAME)") $(if $(TEXT),--text "$(TEXT)")
+
+serve: setup ## voices over HTTP, and the page to try them, on http://127.0.0.1:8000
+	@$(PYTHON_IN_VENV) -m server
 
 test: setup-full check ## everything: checks, then all the tests, two at a time
 	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile

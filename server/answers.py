@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -31,7 +31,7 @@ Encode = Callable[[Output], bytes]
 class Pieces(StreamingResponse):
     """A stream whose source is closed whatever becomes of it."""
 
-    def __init__(self, source: AsyncIterator[bytes], media_type: str, headers: dict[str, str]) -> None:
+    def __init__(self, source: AsyncGenerator[bytes, None], media_type: str, headers: dict[str, str]) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers}  # a proxy is not to collect it
         super().__init__(source, media_type=media_type, headers=headers)
 
@@ -44,7 +44,7 @@ class Pieces(StreamingResponse):
                 log.info("stream cut off", extra=fields(code=refused.code))
 
 
-async def streamed(chunks: AsyncIterator[Output], encode: Encode, media_type: str) -> Pieces:
+async def streamed(chunks: AsyncGenerator[Output, None], encode: Encode, media_type: str) -> Pieces:
     """The answer in pieces. Returns when there is a first one; raises Refused where there is none."""
     first = await anext(chunks)
     on_failure = _failure_of(encode) if media_type in (NDJSON, EVENTS) else None
@@ -52,10 +52,9 @@ async def streamed(chunks: AsyncIterator[Output], encode: Encode, media_type: st
 
 
 async def _encoded(
-    first: Output, chunks: AsyncIterator[Output], encode: Encode, on_failure: Callable[[Refused], bytes] | None
-) -> AsyncIterator[bytes]:
-    source: Any = chunks
-    async with aclosing(source):
+    first: Output, chunks: AsyncGenerator[Output, None], encode: Encode, on_failure: Callable[[Refused], bytes] | None
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks):
         try:
             if piece := encode(first):
                 yield piece

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -61,7 +61,7 @@ class Jobs:
             stopped.set()
             gone.cancel()
 
-    async def stream(self, job_input: dict[str, Any], http: HttpRequest) -> AsyncIterator[Output]:
+    async def stream(self, job_input: dict[str, Any], http: HttpRequest) -> AsyncGenerator[Output, None]:
         """The chunks of a synthesis, the last with the totals. To be closed when nobody takes them any more. Raises
         Refused, before the first chunk or between two."""
         stopped, room = threading.Event(), threading.Semaphore(MAX_CHUNKS_AHEAD)

@@ -7,7 +7,8 @@ What the engine cannot do as asked is refused in words, never ignored. Our own s
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -81,11 +82,12 @@ async def speech(request: Request) -> Response:
     return await answers.streamed(chunks, answers.audio_of, FORMATS[audio_format].media_type)
 
 
-async def _chunks(job_input: dict[str, Any], jobs: Jobs, request: Request) -> AsyncIterator[Output]:
+async def _chunks(job_input: dict[str, Any], jobs: Jobs, request: Request) -> AsyncGenerator[Output, None]:
     """The job's chunks; a format that has to be whole, or a level, comes as one."""
     if job_input["format"] in STREAM_FORMATS and job_input.get("normalize") is None:
-        async for chunk in jobs.stream(job_input, request):
-            yield chunk
+        async with aclosing(jobs.stream(job_input, request)) as chunks:
+            async for chunk in chunks:
+                yield chunk
     else:
         yield {**await jobs.speak(job_input, request), "last": True}
 
