@@ -43,12 +43,13 @@ class Gate:
         self._per_minute = settings.requests_per_minute
         self._jobs_at_once = settings.jobs_of_one_caller
         self._failures_per_minute = settings.failures_per_minute
-        self._open = settings.is_local  # elsewhere, with no key at all, nobody may enter until there is one
+        self._open = settings.is_local and not keys
         self._asked, self._failed = RateLimit(), RateLimit()
 
     def admit(self, secret: str | None, scopes: tuple[Scope, ...], address: str) -> Caller:
         """The caller. scopes: any of them opens; none at all: any key does. Raises Refused."""
-        if self._open and not self._keys:
+        self._open = self._open and not self._keys  # once there was a key, removing the last one lets nobody in
+        if self._open:
             self._asked.take(f"address:{address}", self._per_minute)
             return Caller(f"address:{address}", self._jobs_at_once)
         key = self._keys.find(secret) if secret else None

@@ -64,7 +64,14 @@ class BrowserGuard:
                 "the Host is not this machine; without API keys only localhost is allowed; use http://127.0.0.1",
                 close=True,
             )
+        site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode")
         origin = headers.get("origin")
+        if origin is None and site not in ("none", "same-origin") and mode != "navigate":
+            raise Refused(
+                "FORBIDDEN",
+                "a page elsewhere has put this address into itself; a link to it is allowed; link to it",
+                close=True,
+            )
         if origin is not None and origin not in self._settings.allow_origins and address_of(origin) != host:
             raise Refused(
                 "FORBIDDEN",

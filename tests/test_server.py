@@ -8,6 +8,8 @@ import io
 import json
 import pickle
 import re
+import shlex
+import shutil
 import socket
 import ssl
 import subprocess
@@ -23,9 +25,9 @@ import numpy as np
 import pytest
 import soundfile
 from bad_jobs import BAD_INPUTS, tone, wav
-from http_server import Running, ServerProcess, base64_of, environment, free_port, serving, wait_until, with_
+from http_server import ROOT, Running, ServerProcess, base64_of, environment, free_port, serving, wait_until, with_
 
-from generate_voice_embedding import create_voice_embedding
+from generate_voice_embedding import create_voice_embedding, encode_embedding, utc_now
 from server.errors import STATUS_OF_CODE
 from synthesis.espeak import EspeakEngine
 from worker.errors import CODES
@@ -103,6 +105,26 @@ def test_the_first_piece_comes_long_before_the_last(client: httpx.Client) -> Non
     with client.stream("POST", "/generate", json=body, headers={"Accept": "audio/*"}) as response:
         times = [time.monotonic() - start for _ in response.iter_raw()]
     assert times[0] < times[-1] / 4
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_every_command_of_the_page_about_it_works(server: Running, client: httpx.Client, tmp_path: Path) -> None:
+    page = (ROOT / "docs/http.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(bash|python)\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    commands = [line for language, block in blocks if language == "bash" for line in block.splitlines()]
+    assert len(commands) >= 4
+    (tmp_path / "my_voice.wav").write_bytes(wav(tone(3.0)))
+    (tmp_path / "3f2a91c0.pkl.gz").write_bytes(encode_embedding(tone(2.0), "Berta", utc_now()))
+    for command in sorted(commands, key=lambda command: "/v1/voices" not in command):  # Anna first, then her words
+        words = shlex.split(command.replace("localhost:8000", f"127.0.0.1:{server.port}"))
+        run = subprocess.run([*words, "--fail"], capture_output=True, cwd=tmp_path, timeout=60, check=False)
+        assert run.returncode == 0, (command, run.stdout)
+    assert (tmp_path / "hello.mp3").stat().st_size > 2000
+    for program in (block for language, block in blocks if language == "python"):
+        here = program.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+        subprocess.run([sys.executable, "-c", here], cwd=tmp_path, timeout=60, check=True)
+    for name in ("Anna", "Berta"):
+        assert client.delete(f"/v1/voices/{name}").status_code == 200
 
 
 def test_every_refusal_of_the_worker_has_its_status_and_words(server: Running, client: httpx.Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,8 @@ import pytest
 import soundfile
 from bad_jobs import tone
 from chromium import PROGRAM, chromium
-from http_server import Running, serving, with_
-from playwright.sync_api import Browser, Dialog, Page, expect
+from http_server import Running, base64_of, serving, with_
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
 from generate_voice_embedding import create_voice_embedding, encode_embedding, utc_now
 from server.keys import Key, digest_of, write_keys
@@ -201,6 +202,41 @@ def test_voices_from_files_are_renamed_downloaded_and_deleted(page: Page, tmp_pa
     expect(page.get_by_role("heading", name="Back is ready")).to_be_visible()
     page.get_by_label("Find a voice by the start of its name").fill("Ba")
     expect(page.locator("#voice-list li")).to_have_count(1)
+
+
+def test_segments_and_the_report_are_shown_where_the_server_has_them(page: Page, tmp_path: Path) -> None:
+    """What later versions of the worker say of a recording and of segments, put in the server's mouth."""
+    audio = base64_of(np.zeros(48_000, "<i2").tobytes())
+    segments = [
+        {"text": "One.", "start": 0.0, "end": 1.2, "seed": 1, "score": 0.9, "flags": [], "retries": 0},
+        {"text": "Two.", "start": 1.2, "end": 2.0, "seed": 2, "score": 0.4, "flags": ["cut_off"], "retries": 2},
+    ]
+    totals = {"seed": 1, "engine": "espeak", "segments": segments}
+    chunks = [{"audio": audio, "last": False}, {"audio": "", "last": True, **totals}]
+    events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
+    page.route("**/generate", lambda route: route.fulfill(body=events, content_type="text/event-stream"))
+    speak(page, "One. Two.")
+    page.locator("#segments-summary").click()
+    second = page.locator("#segment-list li").nth(1)
+    expect(second).to_have_text("0:01Two.cut off2 retries")
+    second.get_by_role("button").click()
+    expect(page.get_by_role("slider", name="Position")).to_have_attribute("aria-valuetext", "0:01 of 0:02")
+
+    report = {"peak_dbfs": -3.21, "speech_ratio": 0.8, "clipped": False, "advice": ["Record in a quieter room."]}
+    voice = {"voice_id": "00000000", "voice_name": "Anna", "duration": 3.0, "sample_rate": 24_000, "report": report}
+
+    def answer(route: Route) -> None:
+        if route.request.method == "POST":
+            route.fulfill(json=voice, status=201)
+        else:
+            route.continue_()
+
+    page.route("**/v1/voices", answer)
+    soundfile.write(tmp_path / "voice.wav", tone(3.0), SAMPLE_RATE_HZ)
+    page.locator("#file").set_input_files(tmp_path / "voice.wav")
+    page.get_by_role("button", name="Register voice").click()
+    expect(page.locator("#report-facts")).to_have_text("Length3.0 sPeak-3.21 dBSpeech80 %Clippedno")
+    expect(page.locator("#report-advice")).to_have_text("Record in a quieter room.")
 
 
 def test_names_from_elsewhere_are_text_and_nothing_else(page: Page) -> None:

@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generate_voice_embedding import create_voice_embedding
+from server.access import Gate
 from server.errors import Refused
 from server.keys import Key, KeyFileError, KeyRing, digest_of, new_key, read_keys, write_keys
 from server.limits import RateLimit
@@ -178,6 +179,19 @@ def test_a_removed_key_stops_working_and_an_emptied_file_opens_nothing(tmp_path:
     assert ring.find(secret) is None
     with pytest.raises(ServerSettingsError, match="no API key"):
         ServerSettings(host="0.0.0.0").check_exposure(has_keys=bool(ring))
+
+
+def test_removing_the_last_key_lets_nobody_in(tmp_path: Path) -> None:
+    """A server on this machine may be behind a proxy that lets everyone in."""
+    file = tmp_path / "keys.json"
+    ring = KeyRing(file)
+    gate = Gate(ring, ServerSettings())
+    assert gate.admit(None, ("speak",), "127.0.0.1").name == "address:127.0.0.1"
+    for keys in ([new_key("alice")[1]], []):
+        write_keys(file, keys)
+        ring._checked_s = 0.0
+        with pytest.raises(Refused, match="no API key"):
+            gate.admit(None, ("speak",), "127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -520,6 +534,15 @@ def test_pages_of_other_origins_are_refused(hasty: Running) -> None:
             preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
             assert client.options("/generate", headers=preflight).status_code in (403, 405)
         assert client.get("/health", headers={"Origin": hasty.url}).status_code == 200
+
+
+def test_addresses_in_other_pages_are_refused_and_links_are_not(hasty: Running) -> None:
+    """An image or a script of another page is asked for without an Origin."""
+    with hasty.client() as client:
+        for mode, status in (("no-cors", 403), ("navigate", 200)):
+            headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode}
+            assert client.get("/v1/voices", headers=headers).status_code == status, mode
+        assert client.get("/v1/voices", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
 
 
 def test_an_origin_that_was_allowed_may_call(tree: Path, espeak: EspeakEngine) -> None:
