@@ -22,8 +22,8 @@ KEYS_FILE = "server_keys.json"
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    given = _parser(environment).parse_args(arguments)
     try:
+        given = _parser(environment).parse_args(arguments)
         if given.command == "keys":
             return manage_keys(given)
         return _serve(given, environment)
@@ -70,9 +70,8 @@ def _settings(given: argparse.Namespace, environment: Mapping[str, str]) -> Serv
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     default = ServerSettings
-    keys = argparse.ArgumentParser(add_help=False)
-    keys.add_argument("--keys", type=Path, default=Path(KEYS_FILE), metavar="FILE", help="API keys (%(default)s)")
-    parser = argparse.ArgumentParser(prog="python -m server", description="Voices over HTTP.", parents=[keys])
+    parser = argparse.ArgumentParser(prog="python -m server", description="Voices over HTTP.")
+    _add_keys_file(parser, Path(KEYS_FILE))
     parser.add_argument("--host", default=default.host, help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=_port(environment, "PORT") or default.port, help="(%(default)s)")
     parser.add_argument(
@@ -92,13 +91,18 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate; browsers record on https only")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key")
     commands = parser.add_subparsers(dest="command")
-    manage = commands.add_parser("keys", help="add, list or remove API keys", parents=[keys])
+    manage = commands.add_parser("keys", help="add, list or remove API keys")
+    _add_keys_file(manage, argparse.SUPPRESS)  # given before the command, it stands
     manage.add_argument("action", choices=("add", "list", "remove"))
     manage.add_argument("name", nargs="?")
     manage.add_argument("--scopes", default=",".join(SCOPES), help="what it may do (%(default)s)")
     manage.add_argument("--requests-per-minute", type=int, dest="key_rate", help="(the server's)")
     manage.add_argument("--jobs-at-once", type=int, help="(the server's)")
     return parser
+
+
+def _add_keys_file(parser: argparse.ArgumentParser, default: Path | str) -> None:
+    parser.add_argument("--keys", type=Path, default=default, metavar="FILE", help=f"API keys ({KEYS_FILE})")
 
 
 def manage_keys(given: argparse.Namespace) -> int:
@@ -131,8 +135,10 @@ def manage_keys(given: argparse.Namespace) -> int:
 
 def _port(environment: Mapping[str, str], variable: str) -> int | None:
     """RunPod's load balancer says by PORT and PORT_HEALTH where it will ask."""
-    value = environment.get(variable, "")
-    return int(value) if value.isdecimal() else None
+    value = environment.get(variable, "").strip()
+    if value and not value.isdecimal():
+        raise ServerSettingsError(f"{variable} is {value!r}; allowed is the number of a port; correct it or unset it")
+    return int(value) if value else None
 
 
 if __name__ == "__main__":

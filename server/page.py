@@ -37,5 +37,5 @@ def _file(name: str) -> Response:
     if name not in FILES:
         raise Refused("NOT_FOUND", "there is no such file here; the page is at /; go there")
     path = FILES[name]
-    # Always asked for again, answered by 304 where nothing changed: a new release is seen at once.
+    # Asked for again each time: a new release is seen at once.
     return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})

@@ -351,6 +351,7 @@ def test_it_refuses_to_be_reachable_without_a_key(tree: Path) -> None:
         (("--allow-origin", "*"), {}, "allowed is one origin"),
         ((), {"SERVER_API_KEY": "short"}, "shorter than 20"),
         ((), {"ENGINE": "festival"}, "ENGINE is 'festival'"),
+        ((), {"PORT": "http"}, "PORT is 'http'"),
     ],
 )
 def test_what_it_cannot_start_with_is_explained(
@@ -380,6 +381,8 @@ def test_keys_are_added_listed_and_removed(tmp_path: Path) -> None:
     assert secret not in file.read_text(encoding="utf-8")
     assert file.stat().st_mode & 0o777 == 0o600
     assert keys("add", "alice").returncode == 1
+    elsewhere = start(tmp_path / "voices", "--keys", "other.json", "keys", "list")
+    assert (elsewhere.returncode, elsewhere.stdout) == (0, "")
     assert keys("add", "bob", "--scopes", "fly").returncode == 1
     assert keys("list").stdout.startswith("alice\tspeak")
     assert keys("remove", "alice").returncode == 0
