@@ -6,6 +6,7 @@ A voice in an address is its id, or else its name.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -17,7 +18,7 @@ from server.access import allowed
 from server.errors import Refused
 from server.jobs import Jobs
 from server.reading import json_object, media_type_of
-from synthesis import encode
+from synthesis import Samples, encode
 from voice_library import Voice
 from worker.inputs import RegisterVoiceInput
 from worker.request import Output
@@ -145,9 +146,8 @@ async def delete_voice(voice: VoiceInPath, request: Request) -> dict[str, Any]:
 async def embedding(voice: VoiceInPath, request: Request) -> Response:
     """Its `.pkl.gz`, to register elsewhere or put into a tree."""
 
-    def packed(found: Voice, library_audio: Any) -> bytes:
-        created_at = str(found.metadata.get("created_at") or utc_now())
-        return encode_embedding(library_audio, found.name, created_at)
+    def packed(found: Voice, samples: Samples) -> bytes:
+        return encode_embedding(samples, found.name, str(found.metadata.get("created_at") or utc_now()))
 
     voice_id, body = await _of_voice(voice, request, packed)
     return _download(body, "application/gzip", f"{voice_id}.pkl.gz")
@@ -187,7 +187,7 @@ async def preview(voice: VoiceInPath, request: Request) -> Response:
     return answers.whole(await _jobs(request).speak(job_input, request))
 
 
-async def _of_voice(voice: str, request: Request, make: Any) -> tuple[str, bytes]:
+async def _of_voice(voice: str, request: Request, make: Callable[[Voice, Samples], bytes]) -> tuple[str, bytes]:
     """The voice's id, and what `make` makes of the voice and its samples. Raises Refused."""
     jobs = _jobs(request)
     voice_id = (await find(voice, jobs, request))["voice_id"]
@@ -195,8 +195,7 @@ async def _of_voice(voice: str, request: Request, make: Any) -> tuple[str, bytes
 
     def work() -> bytes:
         found = library.get(voice_id=voice_id)
-        made: bytes = make(found, library.reference_audio(found))
-        return made
+        return make(found, library.reference_audio(found))
 
     return voice_id, await jobs.in_library(work)
 
