@@ -20,7 +20,7 @@ from typing import get_args
 
 from batch.answers import Stop
 from batch.backends.interface import Backend
-from batch.errors import BadLines, BatchError
+from batch.errors import BackendFailed, BadLines, BatchError
 from batch.folder import Folder
 from batch.journal import Journal
 from batch.lines import Source
@@ -29,6 +29,7 @@ from batch.run import Summary, run
 
 INTERRUPTED = 130
 BACKENDS = ("local", "runpod", "ray")
+WORKERS_VARIABLES = ("ENGINE", "MODEL", "MODEL_DIR", "DEVICE", "HF_HOME", "VOICE_EMBEDDINGS_DIR", "MAX_CONCURRENCY")
 MAX_FAILURES_SHOWN = 10
 
 
@@ -72,7 +73,31 @@ def _backend_maker(given: argparse.Namespace, stop: Stop) -> Callable[[Journal],
 
         return LocalBackend(os.environ, stop=stop, max_attempts=given.attempts, in_flight=given.in_flight)
 
-    return {"local": local}[given.backend]
+    def runpod(journal: Journal) -> Backend:
+        from batch.backends.endpoint import Endpoint, EndpointBackend
+
+        url = given.endpoint or os.environ.get("RUNPOD_ENDPOINT_URL")
+        if not url:
+            raise BackendFailed(
+                "no endpoint is named; its address or id is needed; set RUNPOD_ENDPOINT_URL or --endpoint"
+            )
+        endpoint = Endpoint(url, os.environ.get("RUNPOD_API_KEY"), tuple(given.audio_host))
+        return EndpointBackend(endpoint, journal, stop=stop, max_attempts=given.attempts, in_flight=given.in_flight)
+
+    def ray(_journal: Journal) -> Backend:
+        from batch.backends.ray_data import Cluster, RayBackend
+
+        cluster = Cluster(given.ray_address, given.workers, given.worker_cpus, given.worker_gpus)
+        return RayBackend(cluster, _workers_variables(), stop=stop, max_attempts=given.attempts)
+
+    return {"local": local, "runpod": runpod, "ray": ray}[given.backend]
+
+
+def _workers_variables() -> dict[str, str]:
+    """What the environment says to a worker, for workers elsewhere."""
+    return {
+        name: value for name, value in os.environ.items() if name in WORKERS_VARIABLES or name.startswith("BUCKET_")
+    }
 
 
 def _stop_on_signals(stop: Stop) -> None:
@@ -100,7 +125,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--in-flight", type=_count, help="lines worked on at a time (default: what suits the backend)")
     add("--attempts", type=_count, default=3, help="for a line whose failure may pass (default: %(default)s)")
     add("--table", choices=get_args(Table), default="csv", help="the manifest as a table too (default: %(default)s)")
-    add("--price-per-second", type=_price, help="of one machine, to show what the batch has cost so far")
+    add("--endpoint", help="runpod: address or id (default: RUNPOD_ENDPOINT_URL); the key is RUNPOD_API_KEY")
+    add("--audio-host", action="append", default=[], metavar="HOST[:PORT]", help="runpod: fetch audio from there too")
+    add("--workers", type=_count, default=2, help="ray: how many (default: %(default)s)")
+    add("--worker-cpus", type=_amount, default=1.0, help="ray: of each worker (default: %(default)g)")
+    add("--worker-gpus", type=_amount, default=0.0, help="ray: of each worker (default: %(default)g)")
+    add("--ray-address", help="ray: of a cluster, or auto (default: one is started here for this run)")
+    add("--price-per-second", type=_amount, help="of one machine, to show what the batch has cost so far")
     return parser
 
 
@@ -117,14 +148,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _price(text: str) -> float:
+def _amount(text: str) -> float:
     try:
-        price = float(text)
+        amount = float(text)
     except ValueError:
-        price = -1.0
-    if not 0 <= price < 1_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a price from 0 to 1,000")
-    return price
+        amount = -1.0
+    if not 0 <= amount < 1_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1,000")
+    return amount
 
 
 if __name__ == "__main__":

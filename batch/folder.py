@@ -1,9 +1,9 @@
 """The folder of a batch: where everything lies in it, one run at a time, and files that are there whole or not at all.
 
-    audio/               one file a line
-    journal.jsonl        what became of every line (`journal`)
-    manifest.jsonl       every file and what is known of it, in the order of the lines (`manifest`); also as a table
-    failures.jsonl       lines that have none, and why
+audio/               one file a line
+journal.jsonl        what became of every line (`journal`)
+manifest.jsonl       every file and what is known of it, in the order of the lines (`manifest`); also as a table
+failures.jsonl       lines that have none, and why
 """
 
 from __future__ import annotations

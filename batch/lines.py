@@ -109,7 +109,10 @@ def _json_lines(file: Iterator[str]) -> Iterator[tuple[int, Mapping[str, Any] | 
         except (ValueError, RecursionError):
             yield number, "not JSON; one JSON object a line is allowed; correct it"
             continue
-        yield number, fields if isinstance(fields, dict) else "not an object; one JSON object a line is allowed; correct it"
+        yield (
+            number,
+            fields if isinstance(fields, dict) else "not an object; one JSON object a line is allowed; correct it",
+        )
 
 
 def _csv_lines(file: Iterator[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:

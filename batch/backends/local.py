@@ -33,7 +33,7 @@ class LocalBackend:
             batches = self.worker.engine.batches
         except (SettingsError, SynthesisError, LibraryError) as error:
             raise BackendFailed(describe(error)) from error
-        self._in_flight = in_flight or (BATCHED if batches else settings.max_concurrency)
+        self.in_flight = in_flight or (BATCHED if batches else settings.max_concurrency)
         self._stop, self._max_attempts = stop, max_attempts
         self._started_s = time.monotonic()
 
@@ -42,7 +42,7 @@ class LocalBackend:
         return time.monotonic() - self._started_s
 
     def answers(self, lines: Iterable[Line]) -> Iterator[Sequence[Answer]]:
-        return spread(lines, self.attempt, self._in_flight, self._stop)
+        return spread(lines, self.attempt, self.in_flight, self._stop)
 
     def attempt(self, line: Line) -> Answer:
         return attempt(line, self._speak, max_attempts=self._max_attempts, stop=self._stop)
