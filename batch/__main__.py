@@ -4,8 +4,8 @@
     python -m batch run jobs.csv --out DIR --backend runpod       RUNPOD_ENDPOINT_URL and RUNPOD_API_KEY say where
     python -m batch run jobs.jsonl --out DIR --backend ray --workers 4
 
-Exit status: 0 all done, 1 some lines failed or nothing could be spoken, 2 the jobs or the arguments are wrong, 130 stopped
-by Ctrl-C or SIGTERM. Run the same command again to go on.
+Exit status: 0 all done, 1 some lines failed or nothing could be spoken, 2 the jobs or the arguments are wrong, 130
+stopped by Ctrl-C or SIGTERM. Run the same command again to go on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One line spoken: the worker's output to audio and facts, tried again where trying again can help. Knows no backend."""
+"""One line spoken: the worker's output to audio and facts, tried again where that can help. Knows no backend."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Answer:
 
 
 class Stop:
-    """Whether the run is to end early: no new lines are begun, those in flight are finished or left to be found again."""
+    """Whether the run is to end early: no line is begun any more, those in flight end or are found again later."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -68,7 +68,7 @@ def attempt(
 
 def pause_s(number: int) -> float:
     """Before attempt `number` + 1: doubling, and anywhere in its upper half, so that many lines do not try at once."""
-    longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (number - 1))
+    longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (number - 1))
     return longest * random.uniform(0.5, 1)
 
 

@@ -40,7 +40,8 @@ class Folder:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise FolderInUse(
-                    f"{self.path} is being written by another run; one at a time is allowed; wait for it or use another --out"
+                    f"{self.path} is being written by another run; one at a time is allowed; "
+                    "wait for it or use another --out"
                 ) from error
             self._remove_debris()
             yield

@@ -191,7 +191,7 @@ def _check_job(job: Job) -> None:
 
 
 def _from_text(cells: Mapping[str, str]) -> Job:
-    """Fields from text, each as the type its field has. What is not of that type stays as it is and is refused later."""
+    """Fields from text, each as the type its field has. What is not of that type stays text, and is refused later."""
     return {name: _typed_value(name, cell) for name, cell in cells.items()}
 
 
@@ -211,7 +211,8 @@ def _typed_value(name: str, cell: str) -> Any:
 
 @functools.cache
 def _type_of(name: str) -> TypeAdapter[Any]:
-    return TypeAdapter(SynthesizeInput.model_fields[name].annotation)
+    annotation: Any = SynthesizeInput.model_fields[name].annotation
+    return TypeAdapter(annotation)
 
 
 def _digest(job: Job, file: str) -> str:

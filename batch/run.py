@@ -65,7 +65,7 @@ def run(
 
 
 def is_done(line: Line, journal: Journal, folder: Folder) -> bool:
-    """Whether the journal says so, for the line as it is now, and the file is there with the size it was written with."""
+    """Whether the journal says so of the line as it is now, and the file is there with the size it was written with."""
     entry = journal.entry(line)
     return entry is not None and entry.event == "done" and folder.size_of(line.file) == entry.size
 

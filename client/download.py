@@ -1,4 +1,4 @@
-"""Audio behind the `audio_url` of an answer: fetched once the address is one that may be, and held against what it says.
+"""Audio behind the `audio_url` of an answer: fetched if the address is one that may be, and held against its promises.
 
 A presigned address comes from the endpoint, so the key that opens the endpoint never goes there, no redirect is
 followed, and a file in the private network is not fetched because an answer says so.

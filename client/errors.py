@@ -1,7 +1,7 @@
 """Errors of the client: the contract's codes as types, and what can go wrong on the way.
 
 VoiceClientError
-├── JobRefused               the worker's answer; `code` is the contract's, the message "what; what is allowed; what to do"
+├── JobRefused               the worker's answer; `code` is the contract's, the message has its three parts
 │   ├── InvalidInput         INVALID_INPUT
 │   ├── VoiceNotFound        VOICE_NOT_FOUND
 │   ├── NameTaken            NAME_TAKEN

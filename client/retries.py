@@ -21,14 +21,14 @@ NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)  # the 
 class Retries:
     """How patient a client is."""
 
-    max_attempts: int = 6
+    max_attempts: int = 4
     first_pause_s: float = 0.5
     longest_pause_s: float = 30.0
     longest_retry_after_s: float = 120.0  # a server that asks for more is taken to have refused
 
     def pause_s(self, attempt: int, asked_s: float | None = None) -> float:
         """After attempt number `attempt` (from 1): doubling, somewhere in its upper half; asked_s: Retry-After."""
-        longest = min(self.longest_pause_s, self.first_pause_s * 2 ** (attempt - 1))
+        longest = min(self.longest_pause_s, self.first_pause_s * 2.0 ** (attempt - 1))
         pause = longest * random.uniform(0.5, 1)
         if asked_s is None:
             return pause
@@ -97,6 +97,6 @@ def _given_up(response: httpx.Response, asked_s: float | None, attempts: int) ->
 
 def _unreachable(request: httpx.Request, error: httpx.TransportError, attempts: int) -> str:
     return (
-        f"no answer from {request.url.host} ({type(error).__name__}) in {attempts} attempts; a server that listens there "
-        "is needed; check the address and that it runs"
+        f"no answer from {request.url.host} ({type(error).__name__}) in {attempts} attempts; a server that listens "
+        "there is needed; check the address and that it runs"
     )

@@ -65,11 +65,11 @@ class Polling:
 class RunPodApi:
     """One endpoint. Every method returns a flow for `steps.run` or `steps.run_async`."""
 
-    def __init__(self, url: str, api_key: str | None, retries: Retries, polling: Polling = Polling()) -> None:
+    def __init__(self, url: str, api_key: str | None, retries: Retries, polling: Polling | None = None) -> None:
         """url: https://api.runpod.ai/v2/<endpoint id>, or the endpoint's id alone."""
         self.url = (url if "://" in url else f"{PUBLIC_API}/{url}").rstrip("/")
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._retries, self._polling = retries, polling
+        self._retries, self._polling = retries, polling or Polling()
 
     # Jobs
 
@@ -139,10 +139,12 @@ class RunPodApi:
                 raise UnexpectedAnswer(f"job {job_id} ended without its last chunk", request_id=job_id)
             yield from pause(self._polling.pause_s(number))
 
-    def download_voice(self, voice_id: str) -> Flow[bytes]:
+    def download_voice(self, voice: Mapping[str, str]) -> Flow[bytes]:
+        """Not offered."""
+        yield from ()
         raise NotOffered(
-            f"RunPod's queue has no job that hands out voice {voice_id}; our HTTP server does; ask that, or fetch it from "
-            "the bucket"
+            f"RunPod's queue has no job that hands out a voice ({dict(voice)}); our HTTP server does; ask that, or "
+            "fetch it from the bucket"
         )
 
     # The wire

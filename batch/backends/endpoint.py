@@ -6,6 +6,7 @@ jobs first, so that nothing is paid for twice while the endpoint remembers them 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -103,10 +104,8 @@ class EndpointBackend:
     def _ended(self, line: Line, running: str | None) -> JobState:
         state = None
         if running is not None:
-            try:
+            with contextlib.suppress(JobNotFound):  # forgotten: sent again
                 state = run(self._api.ended(running), self._http, self._sleep)
-            except JobNotFound:
-                pass  # it has been forgotten
         if state is None:
             state = run(self._api.ended(self._submitted(line)), self._http, self._sleep)
         with self._billed_lock:

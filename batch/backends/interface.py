@@ -13,7 +13,7 @@ class Backend(Protocol):
     """Speaks lines, in any order, a bounded number at a time."""
 
     def answers(self, lines: Iterable[Line]) -> Iterator[Sequence[Answer]]:
-        """Groups of answers, each as soon as it is there; takes lines only as they can be spoken. Raises BackendFailed."""
+        """Groups of answers as soon as they are there; takes lines only as they can be spoken. Raises BackendFailed."""
 
     @property
     def billed_s(self) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import socket
 import time
@@ -86,7 +87,8 @@ class RayBackend:
         )
         try:
             for block in spoken.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-                yield [_answer(row, by_id) for row in block.to_pylist()]
+                table: Any = block
+                yield [_answer(row, by_id) for row in table.to_pylist()]
                 if self._stop.requested:
                     return
         except self._ray.exceptions.RayError as error:
@@ -133,12 +135,12 @@ def _connect(cluster: Cluster) -> None:
             num_cpus=cpus,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             _node_ip_address="127.0.0.1",
         )
     else:  # machines that have the requirements, and get our code from here
         code = [str(ROOT / name) for name in CODE]
-        ray.init(cluster.address, log_to_driver=False, logging_level="ERROR", runtime_env={"py_modules": code})
+        ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"py_modules": code})
     context = DataContext.get_current()
     context.enable_progress_bars = False  # the batch has its own
     context.print_on_execution_start = False
