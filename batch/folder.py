@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,7 +82,7 @@ _TEMPORARY = ".writing-"  # names of lines never begin with a dot
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` when the block ends well, and is removed when it does not."""
-    temporary = path.with_name(_TEMPORARY + path.name)
+    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(4)}-{path.name}")  # two may write the same file
     try:
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from client.errors import UnsafeDownload
-from client.retries import Retries, exchange
+from client.errors import UnsafeDownload, Unreachable
+from client.retries import Retries, exchange, pause
 from client.steps import Flow, Read
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -36,22 +36,32 @@ class Downloads:
     def fetch(self, url: str, retries: Retries) -> Flow[bytes]:
         """The file behind url. Raises UnsafeDownload, TooManyRequests or Unreachable."""
         self.check(url)
+        attempt = 1
+        while True:
+            try:
+                return (yield from self._whole(url, retries))
+            except httpx.TransportError as error:  # in the middle of the file
+                if attempt >= retries.max_attempts:
+                    raise Unreachable(
+                        f"{_shown(url)} broke off {attempt} times ({type(error).__name__}); it is not whole; try later"
+                    ) from error
+            yield from pause(retries.pause_s(attempt))
+            attempt += 1
+
+    def _whole(self, url: str, retries: Retries) -> Flow[bytes]:
         response = yield from exchange(httpx.Request("GET", url), retries, repeatable=True, opened=True)
         if response.status_code != httpx.codes.OK:
             raise UnsafeDownload(
                 f"{_shown(url)} answered {response.status_code}; a presigned address is good for a day; ask again"
             )
-        promised = response.headers.get("content-length")
-        if promised is not None and int(promised) > self.max_bytes:
-            raise self._too_large(url)
         pieces, size = [], 0
-        while piece := (yield Read(response)):
+        while piece := (yield Read(response)):  # shorter than its Content-Length is a TransportError
             size += len(piece)
             if size > self.max_bytes:
-                raise self._too_large(url)
+                raise UnsafeDownload(
+                    f"{_shown(url)} has more than {self.max_bytes:,} bytes; that many are allowed; raise the limit"
+                )
             pieces.append(piece)
-        if promised is not None and "content-encoding" not in response.headers and size != int(promised):
-            raise UnsafeDownload(f"{_shown(url)} gave {size} of {promised} bytes; the whole file is needed; ask again")
         return b"".join(pieces)
 
     def check(self, url: str) -> None:
@@ -71,11 +81,6 @@ class Downloads:
             raise UnsafeDownload(f"{_shown(url)} is not https; {rule}; name {host}:{port} if you trust it")
         if not all(address.is_global for address in _addresses(host, port)):
             raise UnsafeDownload(f"{_shown(url)} is in a private network; {rule}; name {host} if you trust it")
-
-    def _too_large(self, url: str) -> UnsafeDownload:
-        return UnsafeDownload(
-            f"{_shown(url)} has more than {self.max_bytes:,} bytes; that many are allowed; raise the limit"
-        )
 
 
 def check_format(audio: bytes, audio_format: str) -> None:
