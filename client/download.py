@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from client.errors import UnsafeDownload, Unreachable
+from client.errors import Unreachable, UnsafeDownload
 from client.retries import Retries, exchange, pause
 from client.steps import Flow, Read
 

@@ -26,7 +26,8 @@ from worker.errors import CODES
 
 KEY = "a-key-for-these-tests"
 RECORDING = wav(tone(2.5))
-TEXT = "The first sentence of three. The second is as short. And here is the last one."
+OTHER_RECORDING = wav(tone(3.0))
+TEXT = "Every sentence of this text is as long as the one before it, and says as little. " * 6  # several segments
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +70,10 @@ def test_a_voices_whole_life(client: VoiceClient, tmp_path: Path) -> None:
     found = client.voices.get(anna)
     assert (found.name, found.gender, found.description) == ("Anna Ä?&", "female", "A test.")
     with pytest.raises(package.NameTaken) as taken:
-        client.voices.register("Anna Ä?&", RECORDING)
+        client.voices.register("Anna Ä?&", OTHER_RECORDING)
     assert taken.value.code == "NAME_TAKEN"
-    client.voices.register("Anna Ä?&", RECORDING, on_conflict="replace")
+    assert client.voices.register("Anna Ä?&", RECORDING).voice_id == anna.voice_id  # the same again is no conflict
+    client.voices.register("Anna Ä?&", OTHER_RECORDING, on_conflict="replace")
 
     renamed = client.voices.rename("Anna Ä?&", new_name="Berta")
     assert client.speak("Hello.", voice="Berta").voice_id == renamed.voice_id
