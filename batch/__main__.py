@@ -37,8 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     given = _parser().parse_args(arguments)
     stop = Stop()
     _stop_on_signals(stop)
-    folder = Folder(given.out)
     try:
+        folder = Folder(given.out)
         source = Source(given.jobs, dict(given.set))
         summary = run(
             source, folder, _backend_maker(given, stop), table=given.table, price_per_s=given.price_per_second
@@ -46,6 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     except BatchError as error:
         print(f"batch: {error}", file=sys.stderr)
         return 2 if isinstance(error, BadLines) else 1
+    except OSError as error:  # a full disk, mostly: whatever is in the journal is done
+        print(f"batch: {given.out}: {error.strerror}; make room, then run the same command again", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("batch: stopped at once; run the same command again to go on", file=sys.stderr)
         return INTERRUPTED

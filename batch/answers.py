@@ -55,14 +55,18 @@ def attempt(
     max_attempts: int,
     stop: Stop,
     fetch: Callable[[str], bytes] | None = None,
-) -> Answer:
-    """The line's answer, after at most max_attempts. fetch: the audio behind an `audio_url`."""
+) -> Answer | None:
+    """The line's answer, after at most max_attempts; None if stopped before. fetch: what is behind an audio_url."""
     number = 1
     while True:
         answer = replace(answer_of(line, speak(line), fetch), attempts=number)
         code = (answer.error or "").partition(":")[0]
-        if code not in PASSING_CODES or number >= max_attempts or stop.sleep(pause_s(number)):
+        if answer.error is not None and stop.requested:
+            return None  # what stops the run may have failed the line: it is tried again with the next run
+        if code not in PASSING_CODES or number >= max_attempts:
             return answer
+        if stop.sleep(pause_s(number)):
+            return None
         number += 1
 
 

@@ -19,7 +19,6 @@ from batch.journal import Journal, Record
 from batch.lines import Line, Source
 from batch.progress import Progress
 
-
 FILES_AT_A_TIME = 8  # a disk flushes several files together in the time of one: 0.7 ms a file instead of 8 ms here
 
 

@@ -29,6 +29,7 @@ WORKER = [
     "av",
 ]
 FULL = [*WORKER, "pytest", "hypothesis", "moto.server", "matplotlib", "psutil", "openai", "schemathesis", "playwright"]
+FULL += ["ray.data", "pyarrow.parquet", "celery", "redis"]
 MODULES = {"numpy1": NUMPY1, "light": LIGHT, "worker": WORKER, "full": FULL}
 
 

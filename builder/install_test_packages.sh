@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Install the Debian packages that the tests need beside Python: Ceph's object gateway, a real S3 store that runs
-# without Docker, and Chromium for the web page. Starts nothing, and returns at once when everything is there.
+# without Docker, Chromium for the web page, and Redis for the Celery example. Starts nothing, and returns at once when everything is there.
 #
 # Debian and Ubuntu, as root or with password-free sudo: installed. Anywhere else: says what is missing and how to get
 # it, and exits 0, because all other tests still run; those that need them are then skipped and say so.
 set -euo pipefail
 
-programs=(radosgw radosgw-admin ceph-mon ceph-osd ceph ceph-authtool monmaptool openssl chromium)
-packages=(radosgw ceph-mon ceph-osd ceph-common openssl chromium)
+programs=(radosgw radosgw-admin ceph-mon ceph-osd ceph ceph-authtool monmaptool openssl chromium redis-server)
+packages=(radosgw ceph-mon ceph-osd ceph-common openssl chromium redis-server)
 
 missing=()
 for program in "${programs[@]}"; do

@@ -76,7 +76,12 @@ def _run(utterances: Sequence[Utterance]) -> tuple[dict[str, Any], bytes]:
     command = [sys.executable, "-I", "-S", str(_PROCESS)]  # isolated: no site packages, no environment, a quick start
     try:
         done = subprocess.run(  # noqa: S603 - our own file, the text goes through stdin
-            command, input=json.dumps(request).encode(), capture_output=True, timeout=_TIMEOUT_S, check=False
+            command,
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+            start_new_session=True,  # a terminal's Ctrl-C is its caller's to answer, who may want to finish this
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineUnavailable(f"eSpeak NG did not answer ({type(error).__name__}); try again") from error

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OURS = {"generate_voice_embedding", "voice_library", "synthesis", "worker", "handler", "server"}
+OURS = {
+    "generate_voice_embedding",
+    "voice_library",
+    "synthesis",
+    "worker",
+    "handler",
+    "server",
+    "client",
+    "batch",
+    "examples",
+}
 
 # room: what of ours it may import
 MAY_IMPORT = {
@@ -19,6 +29,9 @@ MAY_IMPORT = {
     "voice_library": {"voice_library", "generate_voice_embedding"},
     "worker": {"worker", "synthesis", "voice_library", "generate_voice_embedding"},
     "handler": {"worker", "synthesis", "voice_library"},
+    "client": {"client"},
+    "batch": {"batch", "client", "worker", "synthesis", "voice_library"},
+    "examples": {"examples", "handler", "batch", "client"},
     "server": {"server", "worker", "synthesis", "voice_library", "generate_voice_embedding"},
 }
 NEVER = {
@@ -27,6 +40,9 @@ NEVER = {
     "voice_library": {"torch", "torchaudio", "chatterbox", "runpod", "pydantic"},
     "worker": {"torch", "boto3", "chatterbox"},
     "handler": {"torch", "boto3", "chatterbox"},
+    "client": {"torch", "boto3", "runpod", "pydantic", "numpy"},  # it is copied alone: httpx and the standard library
+    "batch": {"torch", "boto3", "chatterbox", "runpod", "requests"},
+    "examples": {"torch", "boto3", "chatterbox", "runpod"},
     "server": {"torch", "boto3", "chatterbox", "runpod", "requests", "httpx", "urllib"},  # it fetches nothing
 }
 # worker.demo is a caller of the worker, shipped with it: it goes in by the front door.
@@ -89,3 +105,17 @@ def test_files_stay_small() -> None:
 def test_docs_list_every_rule() -> None:
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     assert all(f"`{room}" in page for room in MAY_IMPORT)
+
+
+def test_packages_of_a_backend_are_imported_by_it_alone() -> None:
+    knowing = {
+        package: {file.name for file in files_of("batch") if package in imports_of(file)}
+        for package in ("httpx", "ray", "client", "pyarrow")
+    }
+    assert knowing == {
+        "httpx": {"endpoint.py"},
+        "ray": {"ray_data.py"},
+        "client": {"endpoint.py"},
+        "pyarrow": {"manifest.py"},
+    }
+    assert not modules_after("import batch.__main__, batch.backends.local") & {"httpx", "ray", "pyarrow", "client"}

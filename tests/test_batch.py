@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -165,6 +167,7 @@ def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "FIRST_PAUSE_S", 0.01)
     outputs = [{"error": "OUT_OF_MEMORY: a; b; c"}, {"error": "INTERNAL: a; b; c"}, {"audio": "AAAA"}]
     answer = attempt(line(1), lambda _line: outputs.pop(0), max_attempts=3, stop=Stop())
+    assert answer is not None
     assert (answer.audio, answer.error, answer.attempts) == (b"\0\0\0", None, 3)
     asked: list[Line] = []
 
@@ -172,7 +175,9 @@ def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(each)
         return {"error": "VOICE_NOT_FOUND: a; b; c"}
 
-    assert attempt(line(1), refuses, max_attempts=3, stop=Stop()).error == "VOICE_NOT_FOUND: a; b; c"
+    refused = attempt(line(1), refuses, max_attempts=3, stop=Stop())
+    assert refused is not None
+    assert refused.error == "VOICE_NOT_FOUND: a; b; c"
     assert len(asked) == 1
 
 
@@ -243,20 +248,26 @@ def test_manifests_as_tables(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_in_order_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    jobs, out = short_jobs(150), tmp_path / "out"
+    jobs, out = short_jobs(100), tmp_path / "out"
     source = write_jobs(tmp_path / "jobs.jsonl", jobs)
     with subprocess.Popen(
-        command(source, out), cwd=ROOT, env=variables(tmp_path / "voices"), stderr=subprocess.PIPE, text=True
+        command(source, out),
+        cwd=ROOT,
+        env=variables(tmp_path / "voices"),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         while not (out / "journal.jsonl").exists() or len(records(out, "done")) < 10:
             assert process.poll() is None
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the engine's own process gets it too
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "run the same command again to go on" in told
     stopped = len(records(out, "done"))
-    assert 10 <= stopped == len(rows(out)) < 150
+    assert 10 <= stopped == len(rows(out)) < 100
+    assert records(out, "failed") == []
     assert run(source, out).returncode == 0
     assert_all_done(out, jobs)
 
@@ -267,6 +278,25 @@ def test_an_engine_that_cannot_be_loaded(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "ENGINE is 'no-such-engine'" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
+    jobs, out = [{"id": "short", "text": "Hi."}, {"id": "long", "text": "A longer sentence. " * 20}], tmp_path / "out"
+    source = write_jobs(tmp_path / "jobs.jsonl", jobs)
+    full = subprocess.run(
+        command(source, out),
+        cwd=ROOT,
+        env=variables(tmp_path / "voices"),
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),  # no file may be larger
+        check=False,
+    )
+    assert full.returncode == 1
+    assert "run the same command again" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert run(source, out).returncode == 0
+    assert_all_done(out, jobs)
 
 
 def test_memory_does_not_grow_with_the_lines(tmp_path: Path) -> None:

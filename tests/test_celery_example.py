@@ -17,7 +17,7 @@ import redis_server
 import soundfile
 
 ROOT = Path(__file__).parent.parent
-NUM_TASKS = 60
+NUM_TASKS = 40
 pytestmark = pytest.mark.skipif(redis_server.PROGRAM is None, reason="redis-server is not installed")
 
 SUBMIT = f"""

