@@ -91,7 +91,9 @@ def _backend_maker(given: argparse.Namespace, stop: Stop) -> Callable[[Journal],
         from batch.backends.ray_data import Cluster, RayBackend
 
         cluster = Cluster(given.ray_address, given.workers, given.worker_cpus, given.worker_gpus)
-        return RayBackend(cluster, _workers_variables(), stop=stop, max_attempts=given.attempts)
+        return RayBackend(
+            cluster, _workers_variables(), stop=stop, max_attempts=given.attempts, in_flight=given.in_flight
+        )
 
     return {"local": local, "runpod": runpod, "ray": ray}[given.backend]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ from client.download import Downloads, check_format
 from client.errors import UnexpectedAnswer
 from client.retries import Retries
 from client.steps import Flow, StreamFlow
-from client.values import Speech, Voice, VoicePage
+from client.values import Speech, Voice, VoicePage, audio_in
 
 GZIP_MAGIC = b"\x1f\x8b"  # a voice embedding; no audio file begins so
 FORMAT_OF_SUFFIX = {
@@ -49,12 +48,12 @@ class Calls:
         facts = {name: value for name, value in output.items() if name != "audio"}
         try:
             if "audio" in output:
-                audio = base64.b64decode(output["audio"], validate=True)
+                audio = audio_in(output)
             else:
                 audio = yield from self._downloads.fetch(output["audio_url"], self._retries)
                 check_format(audio, output["format"])
             return Speech.of(audio, facts)
-        except (KeyError, TypeError, binascii.Error) as error:
+        except (KeyError, TypeError) as error:
             raise UnexpectedAnswer(f"the answer is no speech ({type(error).__name__}: {error})") from error
 
     def voice(self, job_input: Mapping[str, Any]) -> Flow[Voice]:

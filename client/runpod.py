@@ -5,7 +5,6 @@ Source: RunPod, "Operation reference" (/run, /status, /stream, /cancel, /health;
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from client.errors import (
 )
 from client.retries import Retries, exchange, pause
 from client.steps import Emit, Flow, StreamFlow
+from client.values import audio_in
 
 Output = dict[str, Any]
 
@@ -127,8 +127,8 @@ class RunPodApi:
             answer = yield from self._asked(self._get(f"stream/{job_id}"), repeatable=True)
             chunks = [item.get("output") for item in answer.get("stream") or [] if isinstance(item, dict)]
             for chunk in chunks:
-                if isinstance(chunk, dict) and isinstance(chunk.get("audio"), str):
-                    yield Emit(base64.b64decode(chunk["audio"]))
+                if isinstance(chunk, dict) and "audio" in chunk:
+                    yield Emit(audio_in(chunk))
                     totals = chunk if chunk.get("last") else totals
             number = 0 if chunks else number + 1
             if totals is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from client.errors import (
 )
 from client.retries import Retries, exchange, retry_after_s
 from client.steps import Emit, Flow, Read, StreamFlow
+from client.values import audio_in
 
 Output = dict[str, Any]
 
@@ -79,7 +79,7 @@ class ServerApi:
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 chunk = _chunk(line, response)
-                yield Emit(base64.b64decode(chunk["audio"]))
+                yield Emit(audio_in(chunk))
                 if chunk.get("last"):
                     return {name: value for name, value in chunk.items() if name != "audio"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from client.errors import UnexpectedAnswer
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,14 @@ class VoicePage:
     voices: tuple[Voice, ...]
     total: int
     next_page_token: str | None  # None: these are the last
+
+
+def audio_in(answer: Mapping[str, Any]) -> bytes:
+    """The audio of an answer or a chunk. Raises UnexpectedAnswer."""
+    try:
+        return base64.b64decode(answer["audio"], validate=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnexpectedAnswer("the answer holds no audio in base64; is this our server? check the address") from error
 
 
 @contextmanager

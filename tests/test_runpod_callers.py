@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from bad_jobs import tone, wav
 from batch_jobs import ROOT, assert_all_done, command, records, rows, run, short_jobs, variables, write_jobs
+from flaky_server import Reply, flaky_server
 from runpod_platform import Platform
 from s3_servers import S3Server, make_bucket
 from worker_process import WorkerProcess
@@ -189,6 +190,17 @@ def test_answers_in_the_bucket_and_failures(platform: Platform, tmp_path: Path) 
     trusted = run(source, out, "--backend", "runpod", "--audio-host", "127.0.0.1", environment=caller(platform, out))
     assert "2 of 3 lines are done, 1 failed" in trusted.stdout
     assert (out / "audio" / "000001.wav").read_bytes()[:4] == b"RIFF"
+
+
+def test_a_wrong_key_ends_the_run(platform: Platform, tmp_path: Path) -> None:
+    source, out = write_jobs(tmp_path / "jobs.jsonl", short_jobs(3)), tmp_path / "out"
+    with flaky_server(Reply(401)) as server:
+        environment = caller(platform, out, RUNPOD_ENDPOINT_URL=server.url, RUNPOD_API_KEY="a-secret")
+        result = run(source, out, "--backend", "runpod", environment=environment)
+        assert all(headers["Authorization"] == "Bearer a-secret" for _, _, _, headers in server.requests)
+    assert result.returncode == 1
+    assert "does not take this API key" in result.stderr
+    assert "a-secret" not in result.stderr + result.stdout + (out / "journal.jsonl").read_text()
 
 
 def test_an_endpoint_that_is_not_there_ends_the_run_and_loses_nothing(platform: Platform, tmp_path: Path) -> None:

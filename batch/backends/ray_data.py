@@ -45,14 +45,25 @@ class Cluster:
 class RayBackend:
     """A pool of actors, one worker each."""
 
-    def __init__(self, cluster: Cluster, environment: Mapping[str, str], *, stop: Stop, max_attempts: int) -> None:
-        """environment: the worker's variables, which the actors get on top of their own. Raises BackendFailed."""
+    def __init__(
+        self,
+        cluster: Cluster,
+        environment: Mapping[str, str],
+        *,
+        stop: Stop,
+        max_attempts: int,
+        in_flight: int | None = None,
+    ) -> None:
+        """environment: the worker's variables, which the actors get on top of their own; in_flight: of one actor.
+
+        Raises BackendFailed.
+        """
         try:
             import ray
         except ImportError as error:
             raise BackendFailed("ray is not installed; --backend ray needs it; pip install 'ray[data]'") from error
         self._cluster, self._stop = cluster, stop
-        self._actor_arguments = (dict(environment), max_attempts)
+        self._actor_arguments = (dict(environment), max_attempts, in_flight)
         try:
             _connect(cluster)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -100,8 +111,10 @@ class RayBackend:
 class Speaker:
     """What an actor is: one worker, and its engine loaded when it starts."""
 
-    def __init__(self, environment: Mapping[str, str], max_attempts: int) -> None:
-        self._backend = LocalBackend({**os.environ, **environment}, stop=Stop(), max_attempts=max_attempts)
+    def __init__(self, environment: Mapping[str, str], max_attempts: int, in_flight: int | None) -> None:
+        self._backend = LocalBackend(
+            {**os.environ, **environment}, stop=Stop(), max_attempts=max_attempts, in_flight=in_flight
+        )
         self._threads = ThreadPoolExecutor(self._backend.in_flight, thread_name_prefix="line")
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
