@@ -5,7 +5,7 @@
     {"event": "failed", "id": …, "digest": …, "error": …, "billed_s": …}
 
 A last line that a kill has torn was never acknowledged, and is cut off when the journal is opened. In memory there is
-an index only: about 250 bytes a line.
+an index only: about 360 bytes a line.
 """
 
 from __future__ import annotations
