@@ -15,6 +15,7 @@ class QueueSettings:
     redis_url: str = "redis://127.0.0.1:6379/0"
     out: Path = Path("out/speech")  # on a disk that all workers share
     visibility_timeout_s: int = 3600  # after which a dead worker's tasks are handed out again: over the longest task
+    resend_after_s: int = 4000  # without an answer the sender sends a job again: over the visibility timeout
     max_retries: int = 5
     first_retry_s: int = 2
 
@@ -24,6 +25,7 @@ class QueueSettings:
             environment.get("REDIS_URL") or cls.redis_url,
             Path(environment.get("SPEECH_DIR") or cls.out),
             int(environment.get("VISIBILITY_TIMEOUT_S") or cls.visibility_timeout_s),
+            int(environment.get("RESEND_AFTER_S") or cls.resend_after_s),
         )
 
     def celery(self) -> dict[str, Any]:
