@@ -22,7 +22,10 @@ ENV PATH=/app/.venv/bin:$PATH
 # Weights are fetched before the code comes in, so that a new release of the code does not fetch them again.
 # With BAKE_WEIGHTS=0 the image stays small and the worker looks in RunPod's model cache and on the network volume.
 ARG BAKE_WEIGHTS=1
-ENV MODEL_DIR=/models/chatterbox
+# base, turbo or multilingual: what is baked in, and what the worker loads unless MODEL says otherwise.
+ARG MODEL=base
+ENV MODEL=${MODEL} \
+    MODEL_DIR=/models/chatterbox
 COPY builder/fetch_weights.py builder/bake_weights.sh builder/
 COPY synthesis/errors.py synthesis/weights.py synthesis/weights_hub.py synthesis/
 RUN BAKE_WEIGHTS=${BAKE_WEIGHTS} builder/bake_weights.sh

@@ -54,6 +54,15 @@ def test_code_comes_after_packages_and_weights() -> None:
     assert position["setup_venv.sh worker"] < position["bake_weights.sh\n"] < position["COPY synthesis/ "]
 
 
+def test_the_model_that_is_baked_in_is_the_one_that_speaks() -> None:
+    assert (
+        DOCKERFILE.index("ARG MODEL=base")
+        < DOCKERFILE.index("ENV MODEL=${MODEL}")
+        < DOCKERFILE.index("bake_weights.sh\n")
+    )
+    assert '--model "${MODEL:-base}"' in (ROOT / "builder/bake_weights.sh").read_text()
+
+
 def test_everything_the_worker_imports_is_in_the_image() -> None:
     copied = {source.rstrip("/") for line in instructions("COPY") for source in line.split()[:-1]}
     assert {"handler.py", "generate_voice_embedding.py", "synthesis", "voice_library", "worker", "server"} <= copied
