@@ -31,6 +31,7 @@ from synthesis.engine import (
 )
 from synthesis.errors import NoBuiltinVoice, SynthesisError
 from synthesis.options import SynthesisOptions
+from synthesis.stopping import first_loop, token_cap
 from synthesis.text import Segment, plan
 from synthesis.weights import weights_revision
 
@@ -54,12 +55,12 @@ class ChatterboxEngine(Engine):
         model: str,
         device: str,
         revision: str,
-        max_speech_tokens: int = MAX_SPEECH_TOKENS,
+        max_speech_tokens: int | None = None,
         max_segment_chars: int = MAX_SEGMENT_CHARS,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        """revision: what the weights are, as `weights_revision` says it. max_speech_tokens: where a segment that the
-        model does not end is cut off, 25 a second."""
+        """revision: what the weights are, as `weights_revision` says it. max_speech_tokens: of every segment, 25 a
+        second, whatever it says; None cuts off what is too long for its text, or caught in a loop."""
         self.model = model
         self.device = device
         self._chatterbox = chatterbox
@@ -134,21 +135,27 @@ class ChatterboxEngine(Engine):
         random = RequestRandom(seed, self.device)
         with translated_errors():
             with _COMPUTING, random.drawn(), self._chatterbox.interruptible(cancelled):
-                tokens, ended = self._speech_tokens(text, conditionals, options)
+                tokens, flags = self._speech_tokens(text, conditionals, options)
                 samples = self._chatterbox.waveform(tokens, conditionals, options.cfm_steps)
-            return Take(self._chatterbox.watermark(samples), seed, () if ended else (CUT_OFF,))
+            return Take(self._chatterbox.watermark(samples), seed, flags)
 
     def _speech_tokens(
         self, text: str, conditionals: ChatterboxConditionals, options: SynthesisOptions
-    ) -> tuple[Tensor, bool]:
-        """(n,) int64, n > 0, and whether the model ended them itself."""
+    ) -> tuple[Tensor, tuple[str, ...]]:
+        """(n,) int64, n > 0, and what is wrong with them. Upstream's loop cannot be left: one that is caught in a loop
+        goes on to the cap, and what it says over and over is dropped here."""
+        most = self._max_speech_tokens or token_cap(text, MAX_SPEECH_TOKENS)
         for _ in range(_MAX_TRIES):
-            tokens, ended = self._chatterbox.speech_tokens(text, conditionals, options, self._max_speech_tokens)
+            tokens, ended = self._chatterbox.speech_tokens(text, conditionals, options, most)
             if not ended:
-                limit_s = self._max_speech_tokens / SPEECH_TOKENS_PER_S
-                logger.warning("a segment of %d characters was cut off after %g s of speech", len(text), limit_s)
+                logger.warning(
+                    "a segment of %d characters was cut off after %g s of speech", len(text), most / SPEECH_TOKENS_PER_S
+                )
             if len(tokens):
-                return tokens, ended
+                loop = first_loop(tokens.tolist()) if self._max_speech_tokens is None else None
+                if loop is not None:
+                    return tokens[: loop.num_kept], (loop.flag,)
+                return tokens, () if ended else (CUT_OFF,)
         raise SynthesisError(
             f"the model said nothing in {_MAX_TRIES} tries; allowed is any text it can say; choose another seed or text"
         )

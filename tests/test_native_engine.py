@@ -21,10 +21,11 @@ from t3_oracle import random_voice
 
 from synthesis import SAMPLE_RATE_HZ, Samples, SynthesisOptions
 from synthesis.conditionals import ChatterboxConditionals
-from synthesis.engine import segment_seed
+from synthesis.engine import CUT_OFF, segment_seed
 from synthesis.errors import Cancelled, EmptyText, EngineUnavailable, InvalidOption, NoBuiltinVoice, WeightsNotFound
 from synthesis.native.engine import NativeEngine
 from synthesis.native.loading import load_native_engine
+from synthesis.text import Segment
 
 TEXT = "Hello world, this is a test."
 MAX_SPEECH_TOKENS = random_chatterbox.MAX_SPEECH_TOKENS
@@ -245,3 +246,28 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     save_file({"some.weight": torch.zeros(1)}, tmp_path / "t3_cfg.safetensors")
     with pytest.raises(WeightsNotFound, match="lack"):
         load_native_engine(tmp_path, device="cpu")
+
+
+def test_without_a_number_of_tokens_speech_is_capped_by_its_text(engine: NativeEngine) -> None:
+    usual, engine._max_speech_tokens = engine._max_speech_tokens, None
+    try:
+        request = engine._request("Hi.", 1, random_voice(1), SynthesisOptions(), object())
+    finally:
+        engine._max_speech_tokens = usual
+    assert (request.max_tokens, request.stops_loops) == (75, True)
+    assert not engine._request("Hi.", 1, random_voice(1), SynthesisOptions(), object()).stops_loops
+
+
+def test_a_take_that_is_cut_off_says_so(brief: NativeEngine) -> None:
+    [take] = brief.takes([Segment(TEXT)], [3], brief.builtin(), SynthesisOptions())
+    assert (take.seed, take.flags) == (3, (CUT_OFF,))
+
+
+def test_a_voice_is_like_itself_and_as_like_others_as_upstream_hears_it(engine: NativeEngine) -> None:
+    upstream = random_chatterbox.engine()
+    voice, other = engine.prepare(CLIP), random_voice(1)
+    assert engine.voice_similarity(CLIP.samples, voice) == pytest.approx(1, abs=1e-4)
+    for each in (voice, other):
+        ours, theirs = (of.voice_similarity(CLIP.samples, each) for of in (engine, upstream))
+        assert ours == pytest.approx(theirs, abs=1e-4)
+    assert engine.voice_similarity(CLIP.samples, other) != pytest.approx(1, abs=0.01)

@@ -13,7 +13,7 @@ from synthesis.espeak import EspeakEngine
 from synthesis.quality import Checks, Judged
 from synthesis.quality.checks import COST
 from synthesis.quality.repetition import repeats_itself
-from synthesis.quality.speaking_rate import duration_bounds_s
+from synthesis.speaking_rate import duration_bounds_s
 from synthesis.text import Segment
 
 NUM_OF_EACH = 10

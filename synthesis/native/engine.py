@@ -46,6 +46,7 @@ from synthesis.native.text_tokens import TextTokens
 from synthesis.native.variants import Variant
 from synthesis.native.watermark import MarkedStream, Watermarker
 from synthesis.options import SynthesisOptions
+from synthesis.stopping import token_cap
 from synthesis.text import Segment, plan
 
 logger = logging.getLogger(__name__)
@@ -75,11 +76,11 @@ class NativeEngine(Engine):
         variant: Variant,
         device: str,
         revision: str,
-        max_speech_tokens: int = MAX_SPEECH_TOKENS,
+        max_speech_tokens: int | None = None,
         max_segment_chars: int = MAX_SEGMENT_CHARS,
     ) -> None:
-        """revision: changes with what the same request sounds like. max_speech_tokens: where a segment that the model
-        does not end is cut off, 25 a second."""
+        """revision: changes with what the same request sounds like. max_speech_tokens: of every segment, 25 a
+        second, whatever it says; None cuts off what is too long for its text, or caught in a loop."""
         self.model, self.device, self.revision = variant.model.name, device, revision
         self._variant, self.default_options = variant, variant.model.default_options
         self._runner, self._tokenizer, self._voices, self._builtin = runner, tokenizer, voices, builtin
@@ -184,7 +185,7 @@ class NativeEngine(Engine):
     def _take(self, request: Request, cancelled: Callable[[], bool]) -> Take:
         samples = self._watermarker.mark(_wait_for(request, cancelled))
         _warn_when_cut_off(request)
-        return Take(samples, request.sampling.seed, () if request.ended else (CUT_OFF,))
+        return Take(samples, request.sampling.seed, _flags(request))
 
     def _chunks(self, request: Request, cancelled: Callable[[], bool]) -> Iterator[Samples]:
         """A streamed request's speech as it comes."""
@@ -214,15 +215,28 @@ class NativeEngine(Engine):
                 f"leaves no room to say them; allowed is text in {', '.join(self._variant.model.languages)}; write it "
                 "in a language of the model, or in shorter sentences"
             )
-        max_tokens = min(self._max_speech_tokens, room)
+        most = self._max_speech_tokens or token_cap(text, MAX_SPEECH_TOKENS)
         return Request(
-            text_tokens, voice, options.exaggeration, sampling, max_tokens, utterance, cfm_steps=options.cfm_steps
+            text_tokens,
+            voice,
+            options.exaggeration,
+            sampling,
+            min(most, room),
+            utterance,
+            cfm_steps=options.cfm_steps,
+            stops_loops=self._max_speech_tokens is None,
         )
+
+
+def _flags(request: Request) -> tuple[str, ...]:
+    if request.ended:
+        return ()
+    return (CUT_OFF,) if request.loop is None else (request.loop.flag,)
 
 
 def _warn_when_cut_off(request: Request) -> None:
     if not request.ended:
-        limit_s = request.max_tokens / SPEECH_TOKENS_PER_S
+        limit_s = len(request.tokens) / SPEECH_TOKENS_PER_S
         logger.warning("a segment of %d text tokens was cut off after %g s", len(request.text_tokens), limit_s)
 
 

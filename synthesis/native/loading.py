@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from synthesis.chatterbox_device import choose_device, translated_errors
-from synthesis.chatterbox_segments import MAX_SPEECH_TOKENS
 from synthesis.chatterbox_voices import Voices, read_builtin_voice
 from synthesis.errors import WeightsNotFound
 from synthesis.native.checkpoint import decoder_dtype, read_tensors
@@ -39,7 +38,7 @@ def load_native_engine(
     model: str = "base",
     device: str | None = None,
     dtype: torch.dtype | None = None,
-    max_speech_tokens: int = MAX_SPEECH_TOKENS,
+    max_speech_tokens: int | None = None,
 ) -> NativeEngine:
     """A model in directory, on the device asked for or the best one there is.
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from synthesis.engine import Samples
 from synthesis.native.vocabulary import START_SPEECH_TOKEN, STOP_SPEECH_TOKEN
+from synthesis.stopping import LOOK_EVERY, Loop, loop_at_end
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,11 @@ class Request:
     utterance: object = field(default_factory=object)
     cfm_steps: int | None = None  # of flow matching; None is the model's own number
     is_streamed: bool = False
+    stops_loops: bool = False  # a loop is cut off: see `synthesis.stopping`
     generator: Any = None  # torch.Generator
     tokens: list[int] = field(default_factory=list)  # speech tokens so far, without the stop
     ended: bool = False  # the model ended its speech itself
+    loop: Loop | None = None  # that it was caught in
     status: Status = Status.WAITING
     num_tries: int = 1
     speech: Future[Samples] = field(default_factory=Future)  # (n,) float32 at 24 kHz, or why there is none
@@ -83,12 +86,18 @@ class Request:
         return all(token >= START_SPEECH_TOKEN for token in self.tokens)
 
     def extend(self, tokens: list[int], stop_token: int = STOP_SPEECH_TOKEN) -> None:
-        """Take what was decoded since the last look; what follows a stop, or is beyond max_tokens, was never said."""
+        """Take what was decoded since the last look; what follows a stop, is beyond max_tokens, or is a loop's second
+        round, was never said."""
         for token in tokens:
             if token == stop_token:
                 self.ended, self.status = True, Status.FINISHED
                 return
             self.tokens.append(token)
+            if self.stops_loops and len(self.tokens) % LOOK_EVERY == 0 and (loop := loop_at_end(self.tokens)):
+                self.loop, self.status = loop, Status.FINISHED
+                if not self.is_streamed:  # what was said may be heard already
+                    del self.tokens[loop.num_kept :]
+                return
             if len(self.tokens) == self.max_tokens:
                 self.status = Status.FINISHED
                 return
@@ -116,5 +125,5 @@ class Request:
         self._forget()
 
     def _forget(self) -> None:
-        self.tokens, self.ended, self.status = [], False, Status.WAITING
+        self.tokens, self.ended, self.loop, self.status = [], False, None, Status.WAITING
         self.begin_stream_anew()

@@ -1,6 +1,6 @@
 """Speech that is checked before it is heard: takes judged, said again where they fail, and joined.
 
-`checks` judges one take, by what `analysis` measured of it, with `endings`, `defects`, `repetition`, `speaking_rate`
+`checks` judges one take, by what `analysis` measured of it, with `endings`, `defects`, `repetition`
 and, where it was asked for, `hearing`. `retries` says a segment until it is good. `joining` makes one utterance.
 """
 

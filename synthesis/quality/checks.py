@@ -23,7 +23,7 @@ from synthesis.quality.defects import (
 from synthesis.quality.endings import Ending, ending, threshold_db
 from synthesis.quality.hearing import Heard
 from synthesis.quality.repetition import MAX_SIMILARITY, repeats_itself, self_similarity
-from synthesis.quality.speaking_rate import duration_bounds_s
+from synthesis.speaking_rate import duration_bounds_s
 from synthesis.text import Segment
 
 MIN_VOICE_SIMILARITY = (

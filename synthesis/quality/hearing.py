@@ -62,7 +62,7 @@ class FasterWhisper:
         except ImportError as error:
             raise InvalidOption(
                 "quality is 'asr' and this worker has no faster-whisper; allowed here are off and fast; install "
-                "builder/requirements/asr.txt, or choose one of them"
+                "builder/requirements/asr.in, or choose one of them"
             ) from error
         on_cuda = device == "cuda"
         try:
