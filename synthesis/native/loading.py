@@ -15,7 +15,7 @@ from synthesis.errors import WeightsNotFound
 from synthesis.native.checkpoint import decoder_dtype, read_tensors
 from synthesis.native.decoder import Decoder
 from synthesis.native.engine import MAX_STEPS_PER_LOOK, NativeEngine
-from synthesis.native.reference import LazyListener, Listener
+from synthesis.native.reference import LazyListener, LazySpeaker, Listener, SpeakerListener
 from synthesis.native.renderer import Renderer
 from synthesis.native.runner import Runner
 from synthesis.native.s3gen import TENSOR_PREFIXES, S3Gen
@@ -63,6 +63,7 @@ def load_native_engine(
     listener = LazyListener(
         lambda: Listener.load(directory / variant.s3gen_file, directory / variant.voice_file, device, variant.listening)
     )
+    speaker = LazySpeaker(lambda: SpeakerListener.load(directory / variant.voice_file, device, variant.listening))
     revision = weights_revision(model, directory)
     return NativeEngine(
         runner=runner,
@@ -76,7 +77,7 @@ def load_native_engine(
         ),
         builtin=read_builtin_voice(directory / "conds.pt", device),
         watermarker=Watermarker.load(),
-        speaker=listener.speaker,
+        speaker=speaker.speaker,
         variant=variant,
         device=device,
         revision=f"{revision[:16]}-{_FORMAT}-{str(dtype).removeprefix('torch.')}",

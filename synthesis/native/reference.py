@@ -50,6 +50,32 @@ class Listening:
 TURBO_LISTENING = Listening(prompt_s=15, max_prompt_tokens=375, loudness_lufs=-27.0)  # `tts_turbo.py`
 
 
+class SpeakerListener:
+    """Hears who speaks, as T3 is told."""
+
+    def __init__(self, voice_tensors: Tensors, listening: Listening | None = None) -> None:
+        """voice_tensors: of the voice encoder's file, float32 on the device to work on."""
+        self._voice, self._listening = VoiceEncoder(voice_tensors), listening or Listening()
+        self._device = next(iter(voice_tensors.values())).device
+
+    @classmethod
+    def load(cls, voice_file: Path, device: str, listening: Listening | None = None) -> SpeakerListener:
+        """Raises WeightsNotFound."""
+        return cls(read_tensors(voice_file, device=device, dtype=torch.float32), listening)
+
+    def levelled(self, samples: Samples) -> Samples:
+        loudness = self._listening.loudness_lufs
+        return samples if loudness is None else at_loudness(samples, loudness)
+
+    def speaker(self, samples: Samples) -> Tensor:
+        """Of a clip, (n,) float32 at 24 kHz: (1, 256) float32 of length 1."""
+        return self.speaker_of_low(resample(self.levelled(samples), SAMPLE_RATE_HZ, LOW_RATE_HZ))
+
+    def speaker_of_low(self, low: Samples) -> Tensor:
+        """The same of a clip that is levelled, at LOW_RATE_HZ."""
+        return self._voice.embedding(voice_mel(without_silence(low))).to(self._device)
+
+
 class Listener:
     """Everything that hears. Stateless once it is made."""
 
@@ -57,7 +83,7 @@ class Listener:
         """s3gen_tensors: of S3Gen's file, what belongs to tokenizer and speaker encoder; voice_tensors: of the voice
         encoder's. Both float32 on the device to work on."""
         self._tokenizer, self._speaker = SpeechTokenizer(s3gen_tensors), CamPlus(s3gen_tensors)
-        self._voice = VoiceEncoder(voice_tensors)
+        self._who = SpeakerListener(voice_tensors, listening)
         self._listening = listening or Listening()
         self._device = next(iter(voice_tensors.values())).device
 
@@ -73,7 +99,7 @@ class Listener:
 
         Raises ConditionalsError when the networks make nothing usable of it.
         """
-        samples = self._levelled(samples)
+        samples = self._who.levelled(samples)
         low = resample(samples, SAMPLE_RATE_HZ, LOW_RATE_HZ)
         start = torch.from_numpy(low[: self._listening.prompt_s * LOW_RATE_HZ]).to(self._device)
         heard = tokenizer_mel(start)[..., : self._listening.max_prompt_tokens * _FRAMES_PER_TOKEN]
@@ -82,24 +108,13 @@ class Listener:
         # A clip that is no multiple of 40 ms gives a token too many for its frames.
         tokens = self._tokenizer.tokens(tokenizer_mel(prompt_low))[:, : mel.shape[0] // 2]
         return ChatterboxConditionals(
-            speaker_emb=self._speaker_of(low),
+            speaker_emb=self._who.speaker_of_low(low),
             cond_prompt_speech_tokens=self._tokenizer.tokens(heard),
             prompt_token=tokens,
             prompt_token_len=torch.tensor([tokens.shape[1]], device=self._device),
             prompt_feat=mel[None],
             embedding=self._speaker.embedding(kaldi_filterbank(prompt_low)),
         )
-
-    def speaker(self, samples: Samples) -> Tensor:
-        """Who speaks in a clip, (n,) float32 at 24 kHz, as T3 is told: (1, 256) float32 of length 1."""
-        return self._speaker_of(resample(self._levelled(samples), SAMPLE_RATE_HZ, LOW_RATE_HZ))
-
-    def _levelled(self, samples: Samples) -> Samples:
-        loudness = self._listening.loudness_lufs
-        return samples if loudness is None else at_loudness(samples, loudness)
-
-    def _speaker_of(self, low: Samples) -> Tensor:
-        return self._voice.embedding(voice_mel(without_silence(low))).to(self._device)
 
 
 class LazyListener:
@@ -114,13 +129,25 @@ class LazyListener:
         """As `Listener.conditionals`; raises what loading raises, and tries again at the next call."""
         return self.get().conditionals(samples)
 
-    def speaker(self, samples: Samples) -> Tensor:
-        """As `Listener.speaker`."""
-        return self.get().speaker(samples)
-
     def get(self) -> Listener:
         """To have it read beforehand, in the background."""
         with self._lock:
             if self._listener is None:
                 self._listener = self._load()
             return self._listener
+
+
+class LazySpeaker:
+    """Who speaks, for comparing takes with a voice: read when it is first needed, without the rest of the listener."""
+
+    def __init__(self, load: Callable[[], SpeakerListener]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._listener: SpeakerListener | None = None
+
+    def speaker(self, samples: Samples) -> Tensor:
+        """As `SpeakerListener.speaker`; raises what loading raises, and tries again at the next call."""
+        with self._lock:
+            if self._listener is None:
+                self._listener = self._load()
+        return self._listener.speaker(samples)
