@@ -12,7 +12,7 @@ PARTS = {
     "defects": "what the checks of speech find, and what they cost (half a minute)",
     "engine": "the fast engine against upstream's package: start, tokens a second, speech, equality (about 20 minutes)",
     "library": "voices in a bucket: registrations, lookups, cold start, memory (10 to 25 minutes)",
-    "server": "the HTTP server: up to 200 requests at a time, memory, overhead (about 9 minutes)",
+    "server": "the HTTP server: up to 200 requests at a time, memory, overhead (about 5 minutes)",
     "worker": "jobs through RunPod's loop: throughput, overhead, streaming, memory (about 8 minutes)",
 }
 

@@ -36,7 +36,7 @@ RESULTS = Path(__file__).parent / "results"
 SENTENCE = "A sentence of a usual length, as people send it."
 CONCURRENCIES = (1, 10, 50, 200)
 REQUESTS_EACH = 200
-LONGEST_REQUESTS = int(os.environ.get("BENCH_HTTP_REQUESTS", "9000"))
+LONGEST_REQUESTS = int(os.environ.get("BENCH_HTTP_REQUESTS", "4000"))
 OVERHEAD_REQUESTS = 100
 SAMPLE_EVERY_S = 0.25
 # Of ten requests: what callers of the three faces send.
