@@ -15,18 +15,18 @@ import pytest
 import soundfile
 import srt
 import webvtt
+from book import chapter
 
 from synthesis import SAMPLE_RATE_HZ, Samples, SynthesisOptions
 from synthesis.engine import CUT_OFF, Conditionals, Take, segment_seed, silence
 from synthesis.espeak import EspeakEngine
 from synthesis.levels import loudness_lufs
 from synthesis.quality import FasterWhisper
-from synthesis.text import Segment
+from synthesis.text import Segment, normalised_text
 from worker.core import Worker
 from worker.request import Request
 from worker.settings import Settings
 
-CHAPTER = Path(__file__).parent / "texts" / "dracula_chapter_1.txt"
 TEXT = "The first sentence of a text is here. " * 10 + "And the last one is this."
 
 
@@ -88,7 +88,7 @@ def test_an_answer_says_what_it_is_made_of(tmp_path: Path, espeak: EspeakEngine)
 def test_a_failing_segment_is_said_again_and_the_others_are_not(
     tmp_path: Path, espeak: EspeakEngine, batches: bool
 ) -> None:
-    text = CHAPTER.read_text(encoding="utf-8").split("3 May")[1][300:1100]
+    text = chapter().split("3 May")[1][300:1100]
     count = len(espeak.plan(text, SynthesisOptions()))
     assert count >= 3
     seeds = [segment_seed(7, index) for index in range(count)]
@@ -215,13 +215,14 @@ def test_without_a_recogniser_asr_is_one_clear_error(tmp_path: Path, espeak: Esp
 
 
 def test_a_chapter_in_one_job(tmp_path: Path, espeak: EspeakEngine) -> None:
-    lines = CHAPTER.read_text(encoding="utf-8").splitlines(keepends=True)
-    text = "".join(line for line in lines if not line.startswith("#"))  # the source is named there
+    text = chapter()
     assert len(text) >= 30_000
     answer = ask(make_worker(tmp_path, espeak), text=text, seed=1, subtitles="srt")
     samples, segments = sound(answer), answer["segments"]
     planned = espeak.plan(text, SynthesisOptions(seed=1))
     assert [segment["text"] for segment in segments] == [segment.text for segment in planned]
+    said = "".join(segment["text"] for segment in segments)
+    assert "".join(said.split()) == "".join(normalised_text(text).split())
 
     cues = list(srt.parse(answer["subtitles"]))
     assert " ".join(" ".join(cue.content.split()) for cue in cues) == " ".join(s["text"] for s in segments)
