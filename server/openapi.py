@@ -131,7 +131,18 @@ SPOKEN: Responses = {
 
 _OWN = _without(
     SynthesizeInput.model_json_schema(),
-    *("text", "voice_id", "voice_name", "reference_audio", "model", "format", "delivery", "stream", "speed"),
+    *(
+        "text",
+        "voice_id",
+        "voice_name",
+        "reference_audio",
+        "model",
+        "format",
+        "delivery",
+        "stream",
+        "speed",
+        "subtitles",
+    ),
 )["properties"]
 SPEECH = _body(
     _json(

@@ -40,7 +40,18 @@ OWN_OPTIONS = tuple(
     name
     for name in SynthesizeInput.model_fields
     if name
-    not in ("text", "voice_id", "voice_name", "reference_audio", "model", "format", "delivery", "stream", "speed")
+    not in (
+        "text",
+        "voice_id",
+        "voice_name",
+        "reference_audio",
+        "model",
+        "format",
+        "delivery",
+        "stream",
+        "speed",
+        "subtitles",
+    )
 )
 FIELDS = ("model", "input", "voice", "response_format", "speed", "stream_format", "instructions", *OWN_OPTIONS)
 MIN_SPEED, MAX_SPEED = 0.25, 4.0  # OpenAI's
