@@ -180,6 +180,7 @@ function report(voice) {
   for (const [name, value] of Object.entries(voice.report ?? {})) {
     if (Array.isArray(value)) advice.push(...value.filter((line) => typeof line === "string"));
     else if (name === "advice" && typeof value === "string") advice.push(value);
+    else if (name === "duration" && Math.abs(value - voice.duration) < 0.05) continue; // said already
     else if (typeof value === "number" || typeof value === "string") shown.push(fact(name, value));
     else if (typeof value === "boolean") shown.push([titled(name), value ? "yes" : "no"]);
   }
@@ -190,6 +191,8 @@ function report(voice) {
 
 function fact(name, value) {
   if (name === "duration") return ["Recorded", `${Number(value).toFixed(1)} s`];
+  if (name === "bandwidth_hz") return ["Bandwidth", `${round(value / 1000)} kHz`];
+  if (name === "snr_db") return ["Signal to noise", `${round(value)} dB`];
   const suffix = Object.keys(UNITS).find((end) => name.endsWith(end));
   const unit = suffix ? ` ${UNITS[suffix]}` : "";
   const shown = typeof value === "number" ? round(suffix === "_ratio" ? value * 100 : value) : value;
