@@ -560,7 +560,7 @@ def voice_metadata(
     if description:
         metadata["description"] = description
     if report:
-        metadata["report"] = report
+        metadata["report"] = {name: value for name, value in report.items() if name != "advice"}  # numbers alone
     return metadata
 
 

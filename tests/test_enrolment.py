@@ -144,7 +144,11 @@ def test_the_report_is_kept_with_the_voice_and_answered(tmp_path: Path, voice: S
     assert answer["duration"] == pytest.approx(
         report["reference_window"]["end"] - report["reference_window"]["start"], abs=0.002
     )
-    assert worker.answer({"input": {"type": "get_voice", "voice_name": "Ann"}})["report"] == report
+    stored = worker.answer({"input": {"type": "get_voice", "voice_name": "Ann"}})["report"]
+    assert {**stored, "advice": report["advice"]} == report
+    assert "advice" not in stored
+    [listed] = worker.answer({"input": {"type": "list_voices"}})["voices"]
+    assert "report" not in listed
     refused = worker.answer({"input": {**job, "reference_window": "middle"}})["error"]
     assert refused.startswith("INVALID_INPUT: reference_window is 'middle'; allowed are 'start' or 'auto'")
     library.close()
