@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import gc
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +19,19 @@ from synthesis.espeak import EspeakEngine
 # How long an example takes is the machine's business: tests run side by side.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.load_profile("default")
+
+MODULES_WITH_MODELS = ("random_chatterbox", "s3gen_oracle", "t3_models_oracle", "t3_oracle")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models_are_kept_for_one_file() -> Iterator[None]:
+    """Loaded once a file, in seconds; all at once they are 8 GB."""
+    yield
+    for module in [sys.modules[name] for name in MODULES_WITH_MODELS if name in sys.modules]:
+        for cached in vars(module).values():
+            if isinstance(cached, functools._lru_cache_wrapper) and cached.__name__ != "weights_folder":
+                cached.cache_clear()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
