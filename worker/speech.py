@@ -81,8 +81,8 @@ class Speaker:
         return Utterance(job, options, sample_rate_hz, voice, reference)
 
     def chunks(self, utterance: Utterance, request: Request) -> Iterator[Samples]:
-        """The speech, (n,) float32 at SAMPLE_RATE_HZ, a chunk a segment. Raises JobError CANCELLED between two, and
-        SynthesisError."""
+        """The speech, (n,) float32 at SAMPLE_RATE_HZ, in chunks as the engine has them: one a segment, and several of a
+        segment it can be heard in while it decodes. Raises JobError CANCELLED between two, and SynthesisError."""
         conditionals = self._conditionals(utterance, request)
         text, options = utterance.job.text, utterance.options
         spoken = self._device.run(
