@@ -22,7 +22,7 @@ from typing import Any
 
 from synthesis.errors import SynthesisError
 from voice_library.errors import LibraryError
-from worker import logs, readiness
+from worker import logs, memory, readiness
 from worker.core import Worker
 from worker.errors import describe
 from worker.runpod_loop import Loop, serves_locally
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")  # the SDK's default logs inputs and outputs, audio included
     local = serves_locally(arguments, os.environ)
     logs.configure(on_runpod=not local)
+    memory.keep_trimmed()
     fault = _test_input_fault(arguments)
     if fault:
         print(f"INVALID_INPUT: {fault}", file=sys.stderr)

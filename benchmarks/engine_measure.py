@@ -50,6 +50,7 @@ def start_ours(weights: Path, num_tokens: int, voice_file: Path) -> Numbers:
     next(stream)
     first_audio_s = since_process_start()
     stream.close()  # type: ignore[attr-defined]
+    engine.close()
     return {"ready_s": ready_s, "known_voice_s": known_s, "first_audio_s": first_audio_s - ready_s, **peak()}
 
 

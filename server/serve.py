@@ -10,10 +10,10 @@ from dataclasses import replace
 import uvicorn
 from fastapi import FastAPI
 
-from server import memory
 from server.app import create_app
 from server.protocol import with_timeouts
 from server.settings import ServerSettings, ServerSettingsError
+from worker import memory
 from worker.core import Worker
 from worker.inputs import MAX_BASE64_CHARACTERS
 from worker.logs import fields

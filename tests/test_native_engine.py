@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -271,3 +273,17 @@ def test_a_voice_is_like_itself_and_as_like_others_as_upstream_hears_it(engine: 
         ours, theirs = (of.voice_similarity(CLIP.samples, each) for of in (engine, upstream))
         assert ours == pytest.approx(theirs, abs=1e-4)
     assert engine.voice_similarity(CLIP.samples, other) != pytest.approx(1, abs=0.01)
+
+
+def test_a_process_may_end_while_it_speaks() -> None:
+    """A device thread inside torch at the interpreter's end aborted the process."""
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom synthesis import SynthesisOptions\n"
+        "from synthesis.native.loading import load_native_engine\n"
+        "engine = load_native_engine(Path(sys.argv[1]), device='cpu', max_speech_tokens=60)\n"
+        "stream = engine.stream('A first sentence, and more of it.', engine.builtin(), SynthesisOptions(cfm_steps=1))\n"
+        "next(stream)\n"
+    )
+    command = [sys.executable, "-c", program, str(random_chatterbox.weights_folder())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[1])
+    assert (done.returncode, done.stderr) == (0, "")

@@ -11,7 +11,10 @@ from collections.abc import Callable
 from functools import partial
 
 from synthesis import SynthesisOptions
+from synthesis.engine import Take
 from synthesis.errors import NoBuiltinVoice
+from synthesis.quality import Checks
+from synthesis.text import Segment
 from worker.core import Worker
 from worker.logs import fields
 from worker.request import Request
@@ -39,14 +42,19 @@ def checks(worker: Callable[[], Worker], *, for_one_job: bool = False) -> list[C
         _ = worker().engine
 
     def warm_up() -> None:
-        """The first utterance compiles kernels and fills caches; no caller shall wait for that."""
+        """The first utterance compiles kernels and fills caches, and its checks import scipy; no caller shall wait for
+        that."""
         engine, warming = worker().engine, Request()
         try:
             builtin = engine.builtin()
         except NoBuiltinVoice:
             return
         speak = partial(engine.synthesize, WARM_UP_TEXT, builtin, SynthesisOptions())
-        worker().device.run(speak, warming, "warm_up_s")
+        samples = worker().device.run(speak, warming, "warm_up_s")
+        compare = partial(engine.voice_similarity, samples, builtin)
+        worker().device.run(compare, warming, "warm_up_s")
+        with warming.timed("warm_up_s"):
+            Checks().judge(Take(samples, seed=0), Segment(WARM_UP_TEXT))
         worker().startup.warm_up_s = warming.seconds["warm_up_s"]
         log.info("warmed up", extra=fields(seconds=worker().startup.warm_up_s))
 

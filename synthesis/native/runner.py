@@ -5,6 +5,7 @@ Imports no torch: it sees the decoder and the way from tokens to speech as two i
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import queue
@@ -74,6 +75,8 @@ class Runner:
         self._gate = threading.Lock()  # between those who give orders and the end of the thread that follows them
         self._thread = threading.Thread(target=self._run, name="native-engine", daemon=True)
         self._thread.start()
+        # A thread that is inside torch when the interpreter ends takes the process down with an abort.
+        atexit.register(self.close)
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Have requests spoken; those of one utterance are admitted in order. EngineUnavailable once it is closed."""
@@ -85,7 +88,8 @@ class Runner:
             self._order(lambda: self._cancel(requests))
 
     def close(self) -> None:
-        """End the thread; what is not spoken yet is cancelled."""
+        """End the thread after the step it is in; what is not spoken yet is cancelled."""
+        atexit.unregister(self.close)
         with contextlib.suppress(EngineUnavailable):
             self._order(self._end)
         self._thread.join()
