@@ -120,7 +120,7 @@ class Speaker:
 
         def listen(samples: Samples, text: str) -> Heard:
             assert recogniser is not None
-            return compare(recogniser.words(samples, options.language), text)
+            return compare(recogniser.words(samples, options.language), text, options.language)
 
         checks = Checks(similarity, None if recogniser is None else listen)
 

@@ -17,7 +17,8 @@ import numpy as np
 import soxr
 
 from synthesis.engine import SAMPLE_RATE_HZ, Samples
-from synthesis.errors import InvalidOption
+from synthesis.errors import InvalidOption, SynthesisError
+from synthesis.text import normalised_text
 
 _RECOGNISER_RATE_HZ = 16_000  # what Whisper listens at
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")  # each of these signs is taken for a word
@@ -89,11 +90,19 @@ class FasterWhisper:
             )
 
 
-def compare(words: Sequence[Word], asked: str) -> Heard:
-    """How well the words match the text that was asked for: case, marks and spaces do not count."""
-    said = _plain(word.text for word in words)
+def compare(words: Sequence[Word], asked: str, language: str) -> Heard:
+    """How well the words match the text that was asked for, written out: case, marks and spaces do not count, nor
+    whether a number was heard as figures."""
+    said = _plain([_written_out(" ".join(word.text for word in words), language)])
     wanted = _plain([asked])
     return Heard(tuple(words), _edits(said, wanted) / max(len(wanted), 1))
+
+
+def _written_out(heard: str, language: str) -> str:
+    try:
+        return normalised_text(heard, language)
+    except SynthesisError:  # nothing in it is a word
+        return heard
 
 
 def _plain(texts: Iterable[str]) -> list[str]:
