@@ -23,6 +23,7 @@ class KVCache:
         shape = (layers, rows, heads, length, head_size)
         self.keys = _zeros(shape, dtype, device)
         self.values = _zeros(shape, dtype, device)
+        self._rows = torch.arange(rows, device=device)
 
     def write_prompts(self, layer: int, first_row: int, keys: Tensor, values: Tensor) -> None:
         """keys, values: (R, heads, n, head size), at positions 0 to n of the R rows from first_row on."""
@@ -32,9 +33,10 @@ class KVCache:
 
     def write_tokens(self, layer: int, positions: Tensor, keys: Tensor, values: Tensor) -> None:
         """keys, values: (R, heads, 1, head size), row r at positions[r]; positions: (R,) int64."""
-        index = positions[:, None, None, None].expand_as(keys)
-        self.keys[layer, : len(positions)].scatter_(2, index, keys)
-        self.values[layer, : len(positions)].scatter_(2, index, values)
+        # Not `scatter_`: on a CPU in bfloat16 torch 2.8 takes 30 ms for what takes 15 µs here.
+        places = (self._rows[: len(positions)], positions)
+        for cached, new in ((self.keys, keys), (self.values, values)):
+            cached[layer, : len(positions)].transpose(1, 2).index_put_(places, new[:, :, 0])
 
     def view(self, layer: int, num_rows: int, length: int) -> tuple[Tensor, Tensor]:
         """The first `length` positions of the first rows, (num_rows, heads, length, head size) each."""

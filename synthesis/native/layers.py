@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 Tensors = Mapping[str, Tensor]
+FEW_POSITIONS = 128
 
 # How torch names the two halves of a weight-normed weight: magnitude, direction (new parametrization, old hook).
 _WEIGHT_NORM_SUFFIXES = (
@@ -29,6 +30,19 @@ class Linear:
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear` for a decoder, whose x has few positions: (..., in) to (..., out), weight (out, in).
+
+    On a CPU in float32 the product is that of the weight with x transposed: the same numbers but for the rounding, and
+    with two positions MKL reads the weight three times as fast.
+    """
+    num_positions = x.numel() // x.shape[-1]
+    if x.device.type != "cpu" or x.dtype != torch.float32 or num_positions > FEW_POSITIONS:
+        return F.linear(x, weight, bias)
+    product = torch.mm(weight, x.reshape(num_positions, -1).t()).t()
+    return (product if bias is None else product + bias).reshape(*x.shape[:-1], -1)
 
 
 @dataclass(frozen=True)

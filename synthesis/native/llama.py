@@ -15,6 +15,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from synthesis.native.backbone import HEAD_SIZE, Backbone
+from synthesis.native.layers import linear
 
 PREFIXES = ("tfmr.layers.", "tfmr.norm.")  # of its tensors in T3's file
 NORM_EPSILON = 1e-5
@@ -53,16 +54,16 @@ class Llama(Backbone[Layer, Rotation]):
     def _attention_inputs(self, layer: Layer, x: Tensor, place: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         rows, num_positions, _ = x.shape
         normed = _rms_norm(x, layer.input_norm)
-        joined = torch.cat([F.linear(normed, weight) for weight in layer.qkv], dim=-1)  # (R, n, 3 C)
+        joined = torch.cat([linear(normed, weight) for weight in layer.qkv], dim=-1)  # (R, n, 3 C)
         query, key, value = joined.view(rows, num_positions, 3, -1, HEAD_SIZE).permute(2, 0, 3, 1, 4)
         return _rotate(query, place), _rotate(key, place), value
 
     def _finish_layer(self, layer: Layer, x: Tensor, attended: Tensor) -> Tensor:
-        x = x + F.linear(attended.transpose(1, 2).reshape(x.shape), layer.output)
+        x = x + linear(attended.transpose(1, 2).reshape(x.shape), layer.output)
         normed = _rms_norm(x, layer.mlp_norm)
-        projected = [F.linear(normed, weight) for weight in layer.gate_up]
+        projected = [linear(normed, weight) for weight in layer.gate_up]
         gate, up = projected if len(projected) == 2 else projected[0].chunk(2, dim=-1)
-        return x + F.linear(F.silu(gate) * up, layer.down)
+        return x + linear(F.silu(gate) * up, layer.down)
 
     def _leave(self, x: Tensor) -> Tensor:
         return _rms_norm(x, self._norm)

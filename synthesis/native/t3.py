@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from synthesis.conditionals import ChatterboxConditionals
 from synthesis.native.backbone import Backbone, Head
 from synthesis.native.checkpoint import read_tensors
 from synthesis.native.kv_cache import KVCache
+from synthesis.native.layers import linear
 from synthesis.native.sampling import Draw, sample
 
 T3Model = TypeVar("T3Model", bound="T3")
@@ -93,4 +93,4 @@ class T3(ABC):
         return self._logits(hidden), torch.stack(attention).mean(dim=0) if attention else None
 
     def _logits(self, x: Tensor) -> Tensor:
-        return F.linear(x, self._head, self._head_bias).float()
+        return linear(x, self._head, self._head_bias).float()
