@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthesis import Samples
 from synthesis.errors import EngineUnavailable, OutOfDeviceMemory, SynthesisError
 from synthesis.native.request import Chunk, Request, SamplingParameters, Status
 from synthesis.native.runner import MAX_TRIES, Runner
@@ -71,18 +71,48 @@ class FakeDecoder:
 CHUNK = 3  # samples
 
 
+class FakeRendering:
+    """Done when it was asked often enough, like work that a device does beside other work."""
+
+    def __init__(self, requests: Sequence[Request], chunks: list[Chunk], lateness: int, trouble: Exception | None):
+        self.requests = requests
+        self._chunks, self._lateness, self._trouble = chunks, lateness, trouble
+
+    def is_done(self) -> bool:
+        self._lateness -= 1
+        return self._lateness < 0
+
+    def chunks(self) -> list[Chunk]:
+        if self._trouble:
+            raise self._trouble
+        return self._chunks
+
+
 class FakeRenderer:
     """A renderer without a model: a token is a sample of its own number. Fails where it is told to, like a device."""
 
     def __init__(self, troubles: list[Exception]) -> None:
-        self.troubles = troubles
+        self.troubles = troubles  # when work is launched
+        self.late_trouble: Exception | None = None  # when its results are fetched
+        self.lateness = 0
         self.spoken: list[list[Request]] = []  # batches of whole ones
         self.chunks: list[list[Request]] = []  # batches of streams
+        self.num_warm_ups = 0
 
-    def whole(self, requests: Sequence[Request]) -> list[Samples]:
+    def warm_up(self) -> bool:
+        self.num_warm_ups += 1
+        return self.num_warm_ups < NUM_WARM_UPS
+
+    def whole(self, requests: Sequence[Request]) -> FakeRendering:
         self._trouble()
         self.spoken.append(list(requests))
-        return [np.array(request.tokens, dtype=np.float32) for request in requests]
+        return self._rendering(
+            requests, [Chunk(np.array(request.tokens, dtype=np.float32), True) for request in requests]
+        )
+
+    def _rendering(self, requests: Sequence[Request], chunks: list[Chunk]) -> FakeRendering:
+        trouble, self.late_trouble = self.late_trouble, None
+        return FakeRendering(requests, chunks, self.lateness, trouble)
 
     def is_ready(self, request: Request) -> bool:
         if request.stream is None:
@@ -91,10 +121,10 @@ class FakeRenderer:
             request.status is Status.FINISHED and not request.is_silent
         )
 
-    def next_chunks(self, requests: Sequence[Request]) -> list[Chunk]:
+    def next_chunks(self, requests: Sequence[Request]) -> FakeRendering:
         self.chunks.append(list(requests))
         try:
-            return [self._next_chunk(request) for request in requests]
+            return self._rendering(requests, [self._next_chunk(request) for request in requests])
         except OutOfDeviceMemory:
             for request in requests:
                 request.begin_stream_anew()
@@ -325,8 +355,77 @@ def test_streams_and_whole_requests_beside_each_other_are_all_said(fixture: Fixt
             assert len(request.speech.result(WAIT_S)) == request.text_tokens[0]
 
 
+def test_others_decode_while_speech_is_rendered(fixture: Fixture) -> None:
+    fixture.renderer.lateness = 50
+    short, long = new_request(2), new_request(150)
+    decoded_meanwhile = []
+    short.speech.add_done_callback(lambda _: decoded_meanwhile.append(len(long.tokens)))
+    fixture.runner.submit([short, long])
+    assert lengths([short, long]) == [2, 150]
+    assert 90 < decoded_meanwhile[0] < 110, "fifty looks of two steps"
+
+
+def test_what_is_cancelled_while_it_is_rendered_is_not_handed_over(fixture: Fixture) -> None:
+    fixture.renderer.lateness = 10**9
+    unwanted, wanted = new_request(4), new_request(4)
+    fixture.runner.submit([unwanted, wanted])
+    while not fixture.renderer.spoken:
+        time.sleep(0.001)
+    fixture.runner.cancel([unwanted])
+    with pytest.raises(CancelledError):
+        unwanted.speech.result(WAIT_S)
+    assert fixture.runner._rendering is not None
+    fixture.runner._rendering._lateness = 0
+    fixture.renderer.lateness = 0
+    assert lengths([wanted]) == [4]
+
+
+def test_a_fault_while_rendering_reaches_those_who_wait(fixture: Fixture) -> None:
+    fixture.renderer.lateness, fixture.renderer.late_trouble = 5, RuntimeError("a fault")
+    requests = [new_request(6), new_request(10**9, max_tokens=10**9), new_request(9)]
+    fixture.runner.submit(requests)
+    for request in requests:
+        with pytest.raises(RuntimeError, match="a fault"):
+            request.speech.result(WAIT_S)
+    after = new_request(3)
+    fixture.runner.submit([after])
+    assert lengths([after]) == [3]
+
+
+def test_a_fault_while_rows_are_halved_reaches_those_who_wait(fixture: Fixture) -> None:
+    fixture.renderer.lateness, fixture.renderer.late_trouble = 10**9, RuntimeError("a fault")
+    first, second = new_request(1), new_request(10**9, max_tokens=10**9)
+    fixture.runner.submit([first, second])
+    while not fixture.renderer.spoken:
+        time.sleep(0.001)
+    fixture.troubles.append(OutOfDeviceMemory("no memory"))
+    for request in (first, second):
+        with pytest.raises(RuntimeError, match="a fault"):
+            request.speech.result(WAIT_S)
+    fixture.renderer.lateness = 0
+    after = new_request(3)
+    fixture.runner.submit([after])
+    assert lengths([after]) == [3]
+
+
+def test_a_runner_closed_while_it_renders_leaves_nobody_waiting() -> None:
+    fixture = Fixture()
+    fixture.renderer.lateness = 10**9
+    request = new_request(4)
+    fixture.runner.submit([request])
+    while not fixture.renderer.spoken:
+        time.sleep(0.001)
+    fixture.runner.close()
+    with pytest.raises(CancelledError):
+        request.speech.result(WAIT_S)
+
+
+@pytest.mark.parametrize("lateness", [0, 3])
 @pytest.mark.parametrize("where", ["troubles", "speech_troubles"])
-def test_out_of_memory_in_a_stream_lets_nothing_be_heard_twice_or_never(fixture: Fixture, where: str) -> None:
+def test_out_of_memory_in_a_stream_lets_nothing_be_heard_twice_or_never(
+    fixture: Fixture, where: str, lateness: int
+) -> None:
+    fixture.renderer.lateness = lateness
     request = new_request(20, is_streamed=True)
     fixture.decoding.clear()
     fixture.runner.submit([request])
@@ -361,6 +460,7 @@ def test_the_decoder_warms_up_only_while_nobody_decodes(fixture: Fixture) -> Non
         assert lengths([request]) == [length]
     fixture.runner.close()
     assert fixture.decoders[0].num_warm_ups >= NUM_WARM_UPS
+    assert fixture.renderer.num_warm_ups >= NUM_WARM_UPS
 
 
 def test_a_fault_reaches_those_who_wait_and_the_thread_lives_on(fixture: Fixture) -> None:

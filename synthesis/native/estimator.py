@@ -85,8 +85,8 @@ class Block:
 class Schedule:
     """The steps of one way from noise to mel. Holds nothing of any request."""
 
-    deltas: tuple[float, ...]  # how far each step goes; they sum to 1
-    times: tuple[tuple[Tensor, ...], ...]  # of each step, of each block: (CHANNELS, 1)
+    deltas: Tensor  # (steps,) float32, how far each step goes; they sum to 1
+    times: Tensor  # (steps, blocks, CHANNELS, 1), what each block adds
 
 
 class Estimator:
@@ -112,14 +112,14 @@ class Estimator:
         # As many equal rows as upstream has, with or without guidance: products of other heights round differently.
         rows = times[:, None].expand(-1, 1 if self.is_meanflow else 2)
         steps = [self._time(start, end) for start, end in pairwise(rows)]
-        return Schedule(tuple((times[1:] - times[:-1]).tolist()), tuple(steps))
+        return Schedule((times[1:] - times[:-1]).to(steps[0].device), torch.stack(steps))
 
-    def _time(self, start: Tensor, end: Tensor) -> tuple[Tensor, ...]:
-        """What each block adds at the step from start to end; equal rows, (n,) each."""
+    def _time(self, start: Tensor, end: Tensor) -> Tensor:
+        """What each block adds at the step from start to end, (blocks, CHANNELS, 1); equal rows, (n,) each."""
         time = self._embed(start)
         if self._mixer is not None:
             time = self._mixer(torch.cat([time, self._embed(end)], dim=1))
-        return tuple(block.residual.time(F.mish(time))[0, :, None] for block in self._blocks)
+        return torch.stack([block.residual.time(F.mish(time))[0, :, None] for block in self._blocks])
 
     def _embed(self, times: Tensor) -> Tensor:
         """Times in 0 to 1, (n,) -> (n, 4 * CHANNELS)"""
@@ -129,11 +129,12 @@ class Estimator:
         sinusoids = torch.cat((angles.sin(), angles.cos()), dim=-1).to(self._time_in.weight)
         return self._time_out(F.silu(self._time_in(sinusoids)))
 
-    def __call__(self, x: Tensor, times: tuple[Tensor, ...], real: Tensor | None) -> Tensor:
+    def __call__(self, x: Tensor, times: Tensor, real: Tensor | None) -> Tensor:
         """The direction at one step.
 
-        x: (B, 4 * 80, T): the mel so far, its mean, the speaker, the prompt's mel. real: (B, 1, 1, T) bool, or None
-        where no row is padded. -> (B, 80, T); what stands behind a row's true end is meaningless.
+        x: (B, 4 * 80, T): the mel so far, its mean, the speaker, the prompt's mel. times: (blocks, CHANNELS, 1).
+        real: (B, 1, 1, T) bool, or None where no row is padded. -> (B, 80, T); what stands behind a row's true end is
+        meaningless.
         """
         down, *middle, up = self._blocks
         x = skip = down(x, times[0], real)

@@ -13,13 +13,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
-from synthesis.native.estimator import NUM_MEL_BINS, Estimator, Schedule
+from synthesis.native.estimator import NUM_MEL_BINS, Estimator
 from synthesis.native.layers import Tensors, Weights, visible
+from synthesis.native.solver import Capture, Solver, SolveShape
 from synthesis.native.token_encoder import FRAMES_PER_TOKEN, LOOKAHEAD_TOKENS, TokenEncoder
 
-NUM_CFM_STEPS = 10  # chatterbox `s3gen.py:flow_inference`
-NUM_MEANFLOW_STEPS = 2
-_GUIDANCE = 0.7  # chatterbox `s3gen/configs.py:CFM_PARAMS.inference_cfg_rate`
+_EXPECTED_FRAMES = range(512, 1280)  # of one row: 10 s of a voice's prompt, and up to 15 s of speech
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +56,26 @@ def _round_up(number: int, granule: int) -> int:
 class Flow:
     """Stateless between calls but for constants that depend on no request."""
 
-    def __init__(self, tensors: Tensors, estimator_dtype: torch.dtype = torch.float32, token_granule: int = 1) -> None:
+    def __init__(
+        self,
+        tensors: Tensors,
+        estimator_dtype: torch.dtype = torch.float32,
+        token_granule: int = 1,
+        capture: Capture | None = None,
+    ) -> None:
         """tensors: s3gen.safetensors, or what begins with `flow.` in it, on one device.
 
         token_granule: rows are padded to multiples of so many tokens, so that a device sees few different shapes.
+        capture: see `Solver`.
         """
         weights = Weights(tensors, "flow.")
         self._encoder = TokenEncoder(weights)
         self._speaker = weights.linear("spk_embed_affine_layer")
-        self._estimator = Estimator(weights.below("decoder.estimator").cast(estimator_dtype))
-        self._granule = token_granule
-        self._schedules: dict[int, Schedule] = {}
-
-    @property
-    def is_meanflow(self) -> bool:
-        return self._estimator.is_meanflow
+        estimator = Estimator(weights.below("decoder.estimator").cast(estimator_dtype))
+        self.is_meanflow = estimator.is_meanflow
+        self._token_granule, self._frame_granule = token_granule, FRAMES_PER_TOKEN * token_granule
+        expected = (SolveShape(1, frames) for frames in _EXPECTED_FRAMES if frames % self._frame_granule == 0)
+        self._solver = Solver(estimator, capture, expected)
 
     @property
     def device(self) -> torch.device:
@@ -80,24 +84,21 @@ class Flow:
     @torch.inference_mode()
     def decode(self, passages: list[Passage], num_steps: int | None = None) -> list[Tensor]:
         """Mel of each row's tokens, its prompt cut off: (80, num_frames - F) float32, log scale, 50 Hz."""
-        schedule = self._schedule(num_steps or (NUM_MEANFLOW_STEPS if self.is_meanflow else NUM_CFM_STEPS))
-        size = _round_up(max(passage.num_tokens for passage in passages), self._granule)
+        size = _round_up(max(passage.num_tokens for passage in passages), self._token_granule)
         ragged = any(passage.num_tokens != size for passage in passages)
         mean = self._encoder(self._tokens(passages, size), self._lengths(passages, "num_tokens") if ragged else None)
-        size = _round_up(max(passage.num_frames for passage in passages), FRAMES_PER_TOKEN * self._granule)
-        ragged = any(passage.num_frames != size for passage in passages)
+        size = _round_up(max(passage.num_frames for passage in passages), self._frame_granule)
+        ragged = self._solver.needs_mask or any(passage.num_frames != size for passage in passages)
         real = visible(self._lengths(passages, "num_frames"), size)[:, None, None] if ragged else None
         noise, condition = self._noise_and_condition(passages, mean[..., :size], size)
-        mel = self._solve(noise, condition, schedule, real)
+        mel = self._solver.solve(noise, condition, real, num_steps)
         return [
             row[:, passage.prompt_mel.shape[0] : passage.num_frames] for row, passage in zip(mel, passages, strict=True)
         ]
 
-    def _schedule(self, num_steps: int) -> Schedule:
-        if num_steps not in self._schedules:
-            schedule = self._estimator.schedule(num_steps)
-            self._schedules[num_steps] = schedule
-        return self._schedules[num_steps]
+    def warm_up(self) -> bool:
+        """Do a piece of what makes later calls quicker; False when there is none. While the device is idle."""
+        return self._solver.capture_next()
 
     def _lengths(self, passages: list[Passage], name: str) -> Tensor:
         return torch.tensor([getattr(passage, name) for passage in passages]).to(self.device)
@@ -117,23 +118,3 @@ class Flow:
             prompt[row, :, : passage.prompt_mel.shape[0]] = passage.prompt_mel.T
         speakers = self._speaker(F.normalize(torch.stack([passage.speaker for passage in passages]), dim=1))
         return noise, torch.cat([mean, speakers[:, :, None].expand(-1, -1, size), prompt], dim=1)
-
-    def _solve(self, x: Tensor, condition: Tensor, schedule: Schedule, real: Tensor | None) -> Tensor:
-        """Euler's steps from noise to mel; x (B, 80, T) stays float32, only its direction is found in the estimator's.
-
-        Guidance: the same rows stand once more below with nothing to go by, and the step leads away from theirs.
-        """
-        guided = not self.is_meanflow
-        condition = condition.to(self._estimator.dtype)
-        if guided:
-            condition = torch.cat([condition, torch.zeros_like(condition)])
-            real = None if real is None else torch.cat([real, real])
-        for delta, times in zip(schedule.deltas, schedule.times, strict=True):
-            start = x.to(self._estimator.dtype)
-            start = torch.cat([start, start]) if guided else start
-            direction = self._estimator(torch.cat([start, condition], dim=1), times, real).float()
-            if guided:
-                with_voice, without = direction.chunk(2)
-                direction = (1.0 + _GUIDANCE) * with_voice - _GUIDANCE * without
-            x = x + delta * direction
-        return x

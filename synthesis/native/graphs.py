@@ -99,6 +99,7 @@ class CudaCapture:
             launches()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()  # type: ignore[no-untyped-call]
-        with torch.cuda.graph(graph, pool=self._pool):
+        # Callers' threads make voices on the device meanwhile; only this thread's calls are part of the capture.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             launches()
         return graph.replay

@@ -1,6 +1,7 @@
 """Requests' speech tokens to audio: whole utterances together, streams a chunk at a time.
 
-The only place that knows both requests and S3Gen. One thread at a time.
+On a GPU beside the decoding of others, on a stream of its own. The only place that knows both requests and S3Gen. One
+thread at a time.
 """
 
 from __future__ import annotations
@@ -10,31 +11,56 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from synthesis.chatterbox_device import translated_errors
-from synthesis.engine import Samples
 from synthesis.native.request import Chunk, Request, Status
 from synthesis.native.s3gen import S3Gen, Utterance
+from synthesis.native.side_stream import Launched, SideStream
 from synthesis.native.streaming import SpeechStream, advance
 
 Result = TypeVar("Result")
 
 
+class Rendering:
+    """What some requests say next, once the device has come to it. Holds their voices, which the device reads."""
+
+    def __init__(self, requests: Sequence[Request], launched: Launched, are_last: Sequence[bool]) -> None:
+        self.requests = requests
+        self._launched, self._are_last = launched, are_last
+
+    @translated_errors()
+    def is_done(self) -> bool:
+        return self._launched.is_done()
+
+    @translated_errors()
+    def chunks(self) -> list[Chunk]:
+        """One a request, in their order. Waits for the device."""
+        return [Chunk(*each) for each in zip(self._launched.arrays(), self._are_last, strict=True)]
+
+
 class Renderer:
     def __init__(self, s3gen: S3Gen, device: str) -> None:
         self._s3gen, self._device = s3gen, device
+        self._side_stream = SideStream(device)
 
     @translated_errors()
-    def whole(self, requests: Sequence[Request]) -> list[Samples]:
-        """All that each has to say, (n,) float32 at 24 kHz; continues the generator T3 drew the tokens from."""
+    def warm_up(self) -> bool:
+        """Do a piece of what makes later calls quicker, while nothing is being rendered; False when all is done."""
+        return self._s3gen.warm_up()
 
-        def spoken(batch: Sequence[Request], cfm_steps: int | None) -> list[Samples]:
+    @translated_errors()
+    def whole(self, requests: Sequence[Request]) -> Rendering:
+        """All that each has to say, as one chunk; continues the generator T3 drew the tokens from."""
+
+        def spoken(batch: Sequence[Request], cfm_steps: int | None) -> list[Tensor]:
             utterances = [
                 Utterance(request.voice, torch.tensor(request.tokens), request.generator) for request in batch
             ]
             return self._s3gen.decode(utterances, cfm_steps)
 
-        return _by_steps(requests, spoken)
+        launched = self._side_stream.launch(lambda: _by_steps(requests, spoken))
+        return Rendering(requests, launched, [True] * len(requests))
 
     def is_ready(self, request: Request) -> bool:
         """Whether the next chunk of a streamed request can be decoded: its tokens are there."""
@@ -47,20 +73,19 @@ class Renderer:
         return stream.take(request.tokens, finished)
 
     @translated_errors()
-    def next_chunks(self, requests: Sequence[Request]) -> list[Chunk]:
+    def next_chunks(self, requests: Sequence[Request]) -> Rendering:
         """The next chunk of streamed requests that are ready; what they say depends on their tokens and seed alone."""
 
-        def said(batch: Sequence[Request], cfm_steps: int | None) -> list[Chunk]:
-            streams = [request.stream.speech for request in batch]
-            samples = advance(self._s3gen, streams, cfm_steps)
-            return [Chunk(each, stream.is_over) for each, stream in zip(samples, streams, strict=True)]
+        def said(batch: Sequence[Request], cfm_steps: int | None) -> list[Tensor]:
+            return advance(self._s3gen, [request.stream.speech for request in batch], cfm_steps)
 
         try:
-            return _by_steps(requests, said)
+            launched = self._side_stream.launch(lambda: _by_steps(requests, said))
         except Exception:
             for request in requests:  # half a step may have been taken
                 request.begin_stream_anew()
             raise
+        return Rendering(requests, launched, [request.stream.speech.is_over for request in requests])
 
     def _generator(self, request: Request) -> torch.Generator:
         """Not the one that T3 still draws from: what S3Gen would get of it depended on when it asks."""

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from synthesis.engine import Samples
 from synthesis.errors import EngineUnavailable, OutOfDeviceMemory, SynthesisError
 from synthesis.native.request import Chunk, Request, Status
 from synthesis.native.scheduler import Scheduler
@@ -22,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 MIN_ROWS = 2  # what one request with guidance needs
 MAX_TRIES = 3  # for a text of which the model says nothing at all
+_ASK_RENDERING_EVERY_S = 0.0005  # while nobody decodes
 
 
 class Decoder(Protocol):
@@ -36,14 +36,26 @@ class Decoder(Protocol):
     def remove(self, request: Request) -> None: ...
 
 
+class Rendering(Protocol):
+    """Speech on its way: see `synthesis.native.renderer`."""
+
+    requests: Sequence[Request]
+
+    def is_done(self) -> bool: ...
+
+    def chunks(self) -> list[Chunk]: ...
+
+
 class Renderer(Protocol):
     """See `synthesis.native.renderer`. Raises OutOfDeviceMemory, and can then be asked the same again."""
 
-    def whole(self, requests: Sequence[Request]) -> list[Samples]: ...
+    def warm_up(self) -> bool: ...
+
+    def whole(self, requests: Sequence[Request]) -> Rendering: ...
 
     def is_ready(self, request: Request) -> bool: ...
 
-    def next_chunks(self, requests: Sequence[Request]) -> list[Chunk]: ...
+    def next_chunks(self, requests: Sequence[Request]) -> Rendering: ...
 
 
 class Runner:
@@ -51,7 +63,7 @@ class Runner:
 
     new_decoder: makes a decoder with so many rows. renderer: tokens to speech. steps_per_look: steps between two looks
     at what was sampled; a look waits for the device, a step after a request's end is wasted. max_spoken: how many are
-    spoken together, while nobody decodes.
+    rendered together; while they are, others decode.
     """
 
     def __init__(
@@ -67,7 +79,8 @@ class Runner:
         self._steps_per_look, self._max_spoken = steps_per_look, max_spoken
         self._scheduler = Scheduler(num_rows)
         self._decoder: Decoder | None = new_decoder(num_rows)
-        self._unspoken: list[Request] = []
+        self._unspoken: list[Request] = []  # decoded, not rendered yet
+        self._rendering: Rendering | None = None
         self._streams: list[Request] = []  # streamed requests of which not all is said yet
         self._may_shrink = True
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -102,10 +115,10 @@ class Runner:
 
     def _run(self) -> None:
         try:
-            busy = True
+            patience_s: float | None = 0.0
             while not self._closed:
-                self._follow_orders(wait=not busy)
-                busy = self._turn()
+                self._follow_orders(patience_s)
+                patience_s = self._turn()
         finally:
             with self._gate:
                 self._closed = True
@@ -113,17 +126,18 @@ class Runner:
                 self._orders.get()()
             self._cancel(self._pending())
 
-    def _follow_orders(self, wait: bool) -> None:
-        """All that was ordered since the last turn."""
-        if wait:
-            self._orders.get()()
+    def _follow_orders(self, patience_s: float | None) -> None:
+        """All that was ordered since the last turn, waiting so long for the first; None is for ever."""
+        with contextlib.suppress(queue.Empty):
+            if patience_s != 0:
+                self._orders.get(timeout=patience_s)()
         while not self._orders.empty():
             self._orders.get()()
 
-    def _turn(self) -> bool:
-        """Do what is next; False when there is nothing."""
+    def _turn(self) -> float | None:
+        """Do what is next. How long there is nothing to do then unless something is ordered, in s; None is for ever."""
         try:
-            busy = self._do_next()
+            patience_s = self._do_next()
         except OutOfDeviceMemory as error:
             self._shrink(error)
         except Exception as error:  # a thread has no caller: it is for those who wait to handle
@@ -131,24 +145,29 @@ class Runner:
             self._start_anew(self._scheduler.num_rows, error)
         else:
             self._may_shrink = True
-            return busy
-        return True
+            return patience_s
+        return 0.0
 
-    def _do_next(self) -> bool:
-        """Say the next of whom someone listens to, else speak what is finished, else admit who is waiting, else decode
-        for a while, else prepare for better times."""
+    def _do_next(self) -> float | None:
+        """Hand over what is rendered, else render the next of whom someone listens to, else what is finished, else
+        admit who is waiting, else decode for a while, else prepare for better times."""
         assert self._decoder is not None
-        if ready := [request for request in self._streams if self._renderer.is_ready(request)]:
-            self._say_next(ready[: self._max_spoken])
-        elif self._unspoken:
-            self._speak_finished()
+        if self._rendering and self._rendering.is_done():
+            self._hand_over()
+        elif not self._rendering and (ready := [each for each in self._streams if self._renderer.is_ready(each)]):
+            self._rendering = self._renderer.next_chunks(ready[: self._max_spoken])
+        elif not self._rendering and self._unspoken:
+            self._rendering = self._renderer.whole(self._unspoken[: self._max_spoken])
+            del self._unspoken[: self._max_spoken]
         elif admitted := self._scheduler.admit():
             self._look(self._decoder.admit(admitted))
         elif self._scheduler.running:
             self._look(self._decoder.decode(self._steps_per_look))
-        else:
-            return self._decoder.warm_up()
-        return True
+        elif self._rendering:
+            return _ASK_RENDERING_EVERY_S
+        elif not (self._decoder.warm_up() or self._renderer.warm_up()):
+            return None
+        return 0.0
 
     def _look(self, decoded: list[tuple[Request, list[int]]]) -> None:
         assert self._decoder is not None
@@ -163,21 +182,22 @@ class Runner:
             else:
                 self._end_with(request, _said_nothing())
 
-    def _say_next(self, ready: list[Request]) -> None:
-        """One more chunk of every one; in turns, as `_streams` is in order of who spoke least recently."""
-        for request, chunk in zip(ready, self._renderer.next_chunks(ready), strict=True):
+    def _hand_over(self) -> None:
+        """What is rendered to whoever still waits for it. Waits for the device where it must."""
+        assert self._rendering is not None
+        for request, chunk in zip(self._rendering.requests, self._rendering.chunks(), strict=True):
+            if request.speech.done():
+                continue  # cancelled meanwhile
+            if not request.is_streamed:
+                request.speech.set_result(chunk.samples)
+                continue
             request.hand_over(chunk)
             self._streams.remove(request)
             if chunk.is_last:
                 request.speech.set_result(chunk.samples[:0])
             else:
-                self._streams.append(request)
-
-    def _speak_finished(self) -> None:
-        batch = self._unspoken[: self._max_spoken]
-        for request, samples in zip(batch, self._renderer.whole(batch), strict=True):
-            request.speech.set_result(samples)
-        del self._unspoken[: len(batch)]
+                self._streams.append(request)  # in order of who spoke least recently
+        self._rendering = None
 
     def _shrink(self, error: OutOfDeviceMemory) -> None:
         """Half the rows and another try; the error to everyone when that was tried last, or there are too few."""
@@ -186,19 +206,26 @@ class Runner:
             self._start_anew(num_rows, error)
             return
         logger.warning("out of memory with %d rows; going on with half of them", num_rows)
-        self._start_anew(num_rows // 2, None)
-        self._may_shrink = False
+        try:
+            if self._rendering:
+                self._hand_over()  # a stream that starts over counts what was heard
+        except Exception as failure:  # as in `_turn`
+            logger.exception("the device failed; what was being spoken is lost")
+            self._start_anew(num_rows, failure)
+        else:
+            self._start_anew(num_rows // 2, None)
+            self._may_shrink = False
 
     def _start_anew(self, num_rows: int, error: Exception | None) -> None:
         """A new decoder, as the old one's state is lost. With an error everyone gets it, else everyone starts over."""
-        unspoken, decoding = self._unspoken, [*self._scheduler.running, *self._scheduler.waiting]
-        self._decoder = None  # before there is a new one: there is no memory for both
-        self._scheduler, self._unspoken = Scheduler(num_rows), []
+        decoding = [*self._scheduler.running, *self._scheduler.waiting]
         if error:
-            for request in dict.fromkeys((*unspoken, *decoding, *self._streams)):
+            for request in self._pending():
                 self._end_with(request, error)
-        else:
-            self._unspoken = unspoken
+            self._rendering, self._unspoken = None, []
+        self._decoder = None  # before there is a new one: there is no memory for both
+        self._scheduler = Scheduler(num_rows)
+        if not error:
             for request in decoding:
                 request.start_over()
                 self._scheduler.add(request)
@@ -213,7 +240,8 @@ class Runner:
     def _end_with(self, request: Request, error: Exception) -> None:
         if request in self._streams:
             self._streams.remove(request)
-        request.speech.set_exception(error)
+        if not request.speech.done():
+            request.speech.set_exception(error)
 
     def _cancel(self, requests: Sequence[Request]) -> None:
         for request in requests:
@@ -231,9 +259,9 @@ class Runner:
             request.speech.cancel()
 
     def _pending(self) -> list[Request]:
-        return list(
-            dict.fromkeys((*self._unspoken, *self._scheduler.running, *self._scheduler.waiting, *self._streams))
-        )
+        rendered = self._rendering.requests if self._rendering else ()
+        running, waiting = self._scheduler.running, self._scheduler.waiting
+        return list(dict.fromkeys((*rendered, *self._unspoken, *running, *waiting, *self._streams)))
 
     def _end(self) -> None:
         self._closed = True

@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from synthesis.conditionals import SPEECH_VOCABULARY, ChatterboxConditionals
-from synthesis.engine import SAMPLE_RATE_HZ, Samples
+from synthesis.engine import SAMPLE_RATE_HZ
 from synthesis.native.estimator import NUM_MEL_BINS
 from synthesis.native.excitation import NUM_HARMONICS, SAMPLES_PER_FRAME, Chance, draw_phase
 from synthesis.native.flow import Flow, Passage, num_frames
+from synthesis.native.graphs import CudaCapture
 from synthesis.native.layers import Tensors
 from synthesis.native.token_encoder import FRAMES_PER_TOKEN
 from synthesis.native.vocoder import Vocoder
@@ -84,28 +84,35 @@ class S3Gen:
         one without (AVX-512F alone, measured) it takes 2.7 times as long.
         """
         device = tensors["flow.input_embedding.weight"].device
-        self.flow = Flow(tensors, estimator_dtype, _CUDA_TOKEN_GRANULE if device.type == "cuda" else 1)
+        if device.type == "cuda":
+            self.flow = Flow(tensors, estimator_dtype, _CUDA_TOKEN_GRANULE, CudaCapture())
+        else:
+            self.flow = Flow(tensors, estimator_dtype)
         self.vocoder = Vocoder(tensors)
         self._fade_in = fade_in().to(device)
         self.ending = torch.full((_NUM_SILENCE_TOKENS if self.flow.is_meanflow else 0,), _SILENCE_TOKEN)
         self._max_batch = 1 if device.type == "cpu" else _MAX_BATCH
 
+    def warm_up(self) -> bool:
+        """Do a piece of what makes later calls quicker; False when there is none. While the device is idle."""
+        return self.flow.warm_up()
+
     @torch.inference_mode()
-    def decode(self, utterances: list[Utterance], cfm_steps: int | None = None) -> list[Samples]:
-        """The waveform of each, (n,) float32 at 24 kHz; empty where no token sounds.
+    def decode(self, utterances: list[Utterance], cfm_steps: int | None = None) -> list[Tensor]:
+        """The waveform of each, (n,) float32 at 24 kHz on the device; empty where no token sounds.
 
         A token gives 960 samples, but a prompt with an odd number of mel frames takes 480 from the first, as upstream
         has it; the distilled model adds 120 ms of silence. cfm_steps: fewer are faster and rougher; None is the
         model's own number.
         """
         spoken = [utterance._replace(tokens=self._spoken(utterance.tokens)) for utterance in utterances]
-        waves: list[Samples] = [np.zeros(0, dtype=np.float32) for _ in spoken]
+        waves = [self._fade_in.new_zeros(0) for _ in spoken]
         places = [place for place, utterance in enumerate(spoken) if len(utterance.tokens)]
         for start in range(0, len(places), self._max_batch):
             batch = places[start : start + self._max_batch]
             for place, wave in zip(batch, self._decode([spoken[place] for place in batch], cfm_steps), strict=True):
                 wave[: len(self._fade_in)] *= self._fade_in[: len(wave)]
-                waves[place] = wave.cpu().numpy()
+                waves[place] = wave
         return waves
 
     def _spoken(self, tokens: Tensor) -> Tensor:

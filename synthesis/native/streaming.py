@@ -137,8 +137,8 @@ class SpeechStream:
         return passage(self._conditionals, tokens, noise, more_follows=not is_last)
 
     @torch.inference_mode()
-    def speak(self, mel: Tensor) -> Samples:
-        """The mel of `next_passage` -> the next chunk of speech, (n,) float32 at 24 kHz, n >= 0."""
+    def speak(self, mel: Tensor) -> Tensor:
+        """The mel of `next_passage` -> the next chunk of speech, (n,) float32 at 24 kHz on the device, n >= 0."""
         end, is_last = self._next_end()
         mel = mel[:, self._num_settled - FRAMES_PER_TOKEN * self._context_start() :]
         mel = _mixed(self._unsettled, mel)
@@ -156,12 +156,11 @@ class SpeechStream:
         """The first token decoded again."""
         return max(0, self._num_settled // FRAMES_PER_TOKEN - self._chunking.context_tokens)
 
-    def _faded_in(self, wave: Tensor) -> Samples:
+    def _faded_in(self, wave: Tensor) -> Tensor:
         fade = fade_in()[self._num_said : self._num_said + len(wave)].to(wave)
         wave[: len(fade)] *= fade
         self._num_said += len(wave)
-        samples: Samples = wave.cpu().numpy()
-        return samples
+        return wave
 
 
 def _mixed(before: Tensor | None, after: Tensor) -> Tensor:
@@ -173,7 +172,7 @@ def _mixed(before: Tensor | None, after: Tensor) -> Tensor:
     return torch.cat([before * (1 - rising) + after[:, :size] * rising, after[:, size:]], dim=1)
 
 
-def advance(s3gen: S3Gen, streams: list[SpeechStream], cfm_steps: int | None = None) -> list[Samples]:
+def advance(s3gen: S3Gen, streams: list[SpeechStream], cfm_steps: int | None = None) -> list[Tensor]:
     """The next chunk of each, all ready; their mels are decoded together."""
     mels = s3gen.flow.decode([stream.next_passage() for stream in streams], cfm_steps)
     return [stream.speak(mel) for stream, mel in zip(streams, mels, strict=True)]
@@ -185,4 +184,4 @@ def stream_speech(s3gen: S3Gen, stream: SpeechStream, tokens: Tensor, cfm_steps:
     chunks = []
     while stream.is_ready:
         chunks += advance(s3gen, [stream], cfm_steps)
-    return [chunk for chunk in chunks if len(chunk)] or [np.zeros(0, dtype=np.float32)]
+    return [chunk.cpu().numpy() for chunk in chunks if len(chunk)] or [np.zeros(0, dtype=np.float32)]
