@@ -120,6 +120,8 @@ def throughput(weights: Path, num_tokens: int, *callers: int) -> Numbers:
         waits = sorted(seconds for seconds, _ in spoken)
         results[str(number)] = {
             "audio_s_per_s": sum(audio for _, audio in spoken) / wall_s,
+            "audio_s": median(audio for _, audio in spoken),
+            "wall_s": wall_s,
             "median_wait_s": median(waits),
             "longest_wait_s": waits[-1],
         }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from benchmarks.engine_limits import Limits
 
 RESULTS = Path(__file__).parent / "results"
 Summary = dict[str, Any]
@@ -71,20 +73,21 @@ def _page(summary: Summary, measured: Summary) -> str:
          f"{run['peak_mb']:.0f}")
         for engine, runs in measured["starts"].items() for run in runs if run
     )  # fmt: skip
-    rates = measured["decoding"].get("tokens_per_s", {})
-    shares = _t3_shares(rates, measured["limits"])
+    limits = Limits(measured["limits"], _has_cuda()) if measured["limits"] else None
     decoding = _rows(
-        (name, f"{rate:.1f}", f"{measured['decoding']['spread'][name]:.0%}", shares.get(name, ""))
-        for name, rate in rates.items()
+        (name, f"{rate:.1f}", f"{measured['decoding']['spread'][name]:.0%}", _t3_share(name, rate, limits))
+        for name, rate in measured["decoding"].get("tokens_per_s", {}).items()
     )
     speech = _rows(
-        (duration, f"{each['upstream_s']:.2f}", f"{each['ours_s']:.2f}")
+        (duration, f"{each['upstream_s']:.2f}", f"{each['ours_s']:.2f}",
+         _share(limits and limits.s3gen_s(float(duration.split()[0])), each["ours_s"]))
         for duration, each in measured["speaking"].get("speech", {}).items()
-    )
+    )  # fmt: skip
     callers = _rows(
-        (number, f"{each['audio_s_per_s']:.3f}", f"{each['median_wait_s']:.1f}", f"{each['longest_wait_s']:.1f}")
+        (number, f"{each['audio_s_per_s']:.3f}", f"{each['median_wait_s']:.1f}", f"{each['longest_wait_s']:.1f}",
+         _share(limits and limits.clips_s(int(number), each["audio_s"]), each["wall_s"]))
         for number, each in measured["throughput"].get("callers", {}).items()
-    )
+    )  # fmt: skip
     return f"""# The fast engine against upstream's package
 
 `python -m benchmarks engine`: full-size random weights, both engines in turns. Ratios are ours to upstream's; seconds
@@ -101,25 +104,26 @@ heard when all is spoken; ours knows the voice and streams):
 |---|---|---|---|---|
 {starts}
 
-{_clip(measured)}
+{_clip(measured, limits)}
 
-T3 ("ours 8": a batch of 8), tokens a second of all together, (largest - smallest) / median of its steps, and the share
-of what reading the weights at this machine's measured {_giga(measured["limits"], "read_bytes_per_s")} GB/s allows:
+{_limits(limits)}
+
+T3 ("ours 8": a batch of 8), tokens a second of all together, and (largest - smallest) / median of its steps:
 
 | | tokens/s | spread | share of the limit |
 |---|---|---|---|
 {decoding}
 
-S3Gen and vocoder, 10 s of prompt ({_s3gen_share(measured)}):
+S3Gen and vocoder, 10 s of prompt:
 
-| audio | upstream, s | ours, s |
-|---|---|---|
+| audio | upstream, s | ours, s | ours: share of the limit |
+|---|---|---|---|
 {speech}
 
 Several callers at once, a short clip each, voice known:
 
-| callers | seconds of audio a second | median wait, s | longest wait, s |
-|---|---|---|---|
+| callers | seconds of audio a second | median wait, s | longest wait, s | share of the limit |
+|---|---|---|---|---|
 {callers}
 
 {_equality(measured)}
@@ -132,44 +136,45 @@ Several callers at once, a short clip each, voice known:
 """
 
 
-def _clip(measured: Summary) -> str:
+def _clip(measured: Summary, limits: Limits | None) -> str:
     clip, upstream = measured["clip"], [run for run in measured["starts"]["upstream"] if run]
     if not clip or not upstream:
         return "A whole clip: not measured."
+    shares = [
+        _of_the_limit(limits and limits.clips_s(1, clip["audio_s"]), clip["clip_s"]),
+        _of_the_limit(limits and limits.first_chunk_s(), clip["ttfa_s"]),
+    ]
     return (
-        f"Warm, a clip of {clip['audio_s']:.1f} s: ours {clip['clip_s']:.1f} s in one piece, "
-        f"{clip['stream_s']:.1f} s as a stream of {clip['num_chunks']} chunks, the first after {clip['ttfa_s']:.1f} s; "
-        f"upstream {median(run['clip_s'] for run in upstream):.1f} s. A new voice: ours {clip['new_voice_s']:.2f} s "
-        f"(reading its networks included), upstream {median(run['new_voice_s'] for run in upstream):.2f} s."
+        f"Warm, a clip of {clip['audio_s']:.1f} s: ours {clip['clip_s']:.1f} s in one piece{shares[0]}, "
+        f"{clip['stream_s']:.1f} s as a stream of {clip['num_chunks']} chunks, the first after {clip['ttfa_s']:.1f} s"
+        f"{shares[1]}; upstream {median(run['clip_s'] for run in upstream):.1f} s. A new voice: ours "
+        f"{clip['new_voice_s']:.2f} s (reading its networks included), upstream "
+        f"{median(run['new_voice_s'] for run in upstream):.2f} s."
     )
 
 
-def _t3_shares(rates: Mapping[str, float], limits: Summary) -> dict[str, str]:
-    """Of a step that does nothing but read the weights once."""
+def _limits(limits: Limits | None) -> str:
     if not limits:
-        return {}
-    steps_per_s = limits["read_bytes_per_s"] / limits["t3_step_bytes"]
-    shares = {}
-    for name, rate in rates.items():
-        batch = int(name.split()[1]) if " " in name else 1
-        shares[name] = f"{rate / batch / (steps_per_s * (2 if 'bf16' in name else 1)):.0%}"
-    return shares
-
-
-def _giga(limits: Summary, name: str) -> str:
-    return f"{limits[name] / 1e9:.0f}" if limits else "?"
-
-
-def _s3gen_share(measured: Summary) -> str:
-    limits, speech = measured["limits"], measured["speaking"].get("speech", {})
-    if not limits or "1 s" not in speech:
-        return "share of the limit not measured"
-    least_s = limits["s3gen_1_s_flops"] / limits["fp32_flops_per_s"]
+        return "What this machine could do at most: not measured."
     return (
-        f"1 s takes {limits['s3gen_1_s_flops'] / 1e12:.2f} Tflop; at this machine's measured "
-        f"{_giga(limits, 'fp32_flops_per_s')} Gflop/s in fp32 that is {least_s:.1f} s: "
-        f"{least_s / speech['1 s']['ours_s']:.0%} of the limit"
+        f"The limit is what this machine could do if it wasted nothing (`engine_limits.py`): measured here, it reads "
+        f"{limits.read_bytes_per_s / 1e9:.0f} GB/s and multiplies {limits.flops_per_s / 1e9:.0f} Gflop/s; a second of "
+        f"audio takes S3Gen {limits.s3gen_flops(1) / 1e12:.2f} Tflop."
     )
+
+
+def _share(least_s: float | None, measured_s: float) -> str:
+    return f"{least_s / measured_s:.0%}" if least_s else ""
+
+
+def _of_the_limit(least_s: float | None, measured_s: float) -> str:
+    return f" ({_share(least_s, measured_s)} of the limit)" if least_s else ""
+
+
+def _t3_share(name: str, tokens_per_s: float, limits: Limits | None) -> str:
+    """name: as in "ours 8 bf16"."""
+    batch = int(name.split()[1]) if " " in name else 1
+    return _share(limits and limits.t3_step_s(batch, "bf16" in name), batch / tokens_per_s)
 
 
 def _equality(measured: Summary) -> str:
@@ -195,15 +200,20 @@ def _endurance(measured: Summary) -> str:
     )
 
 
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _machine() -> dict[str, str]:
     import torch
 
-    cuda = torch.cuda.is_available()
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     return {
         "device": torch.cuda.get_device_name()
-        if cuda
+        if _has_cuda()
         else "no GPU was at hand: nothing here says anything about one; "
         "with a card, `python -m benchmarks engine` does all of this on it",
         "processor": f"{model}, {os.cpu_count()} cores; two threads are used",
