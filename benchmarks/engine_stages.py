@@ -91,10 +91,10 @@ def speaking(weights: Path, *seconds: int) -> Numbers:
         names = ("prompt_token", "prompt_token_len", "prompt_feat", "embedding")
         gen = {name: getattr(voice, name) for name in names} | {"prompt_feat_len": None}  # upstream writes into it
         with torch.inference_mode():
-            theirs_s, (wave, _) = timed(lambda t=tokens, g=gen: upstream.inference(speech_tokens=t, ref_dict=g))
+            theirs_s, wave = timed(lambda t=tokens, g=gen: upstream.inference(speech_tokens=t, ref_dict=g)[0][0].cpu())
         utterance = Utterance(voice, tokens, torch.Generator(device).manual_seed(duration))
-        ours_s, [samples] = timed(lambda u=utterance: ours.decode([u]))
-        difference = max(difference, float((torch.from_numpy(samples) - wave[0].cpu()).abs().max()))
+        ours_s, samples = timed(lambda u=utterance: ours.decode([u])[0].cpu())
+        difference = max(difference, float((samples - wave).abs().max()))
         results[f"{duration} s"] = {"upstream_s": theirs_s, "ours_s": ours_s}
     return {"speech": results, "audio_max_diff": difference}
 
