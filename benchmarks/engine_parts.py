@@ -52,9 +52,15 @@ def best_of(work: Callable[[], Any], times: int = 5) -> float:
 
 
 def peak() -> Numbers:
+    """Memory of this process at its most, and what torch took of the card."""
     import resource
 
-    return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    import torch
+
+    numbers: Numbers = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    if torch.cuda.is_available():
+        numbers["peak_gpu_mb"] = torch.cuda.max_memory_reserved() / 2**20
+    return numbers
 
 
 def both_t3(weights: Path) -> tuple[Any, Any]:

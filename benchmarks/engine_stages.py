@@ -69,6 +69,34 @@ def equality(weights: Path, num_steps: int, seed: int) -> Numbers:
     return {"tokens_equal": all(equal), "num_compared": len(equal), "num_steps": num_steps}
 
 
+def graphs(weights: Path, num_steps: int) -> Numbers:
+    """Whether what is captured gives what the eager way gives: T3's tokens, S3Gen's samples. Says something on CUDA only."""
+    import torch
+
+    from synthesis.native.checkpoint import read_tensors
+    from synthesis.native.decoder import Decoder
+    from synthesis.native.s3gen import TENSOR_PREFIXES, S3Gen, Utterance
+
+    model = our_t3(weights, torch.bfloat16)
+    tokens = []
+    for decoder in (Decoder(model, num_rows=8), new_decoder(model, 8)):
+        requests = [new_request(7, parameters, num_steps) for parameters in PARAMETERS]
+        first, rest = dict(decoder.admit(requests)), dict(decoder.decode(num_steps - 1))
+        tokens.append([first[request] + rest[request] for request in requests])
+    device = chosen_device()
+    tensors = read_tensors(weights / "s3gen.safetensors", device=device, prefixes=TENSOR_PREFIXES)
+    s3gen, voice = S3Gen(tensors, torch.bfloat16), random_voice(1, num_prompt_tokens=250)
+
+    def spoken() -> torch.Tensor:
+        said = torch.randint(6561, (100,), generator=torch.Generator().manual_seed(1)).to(device)
+        return s3gen.decode([Utterance(voice, said, torch.Generator(device).manual_seed(1))])[0].cpu()
+
+    eager = spoken()
+    while s3gen.warm_up():
+        pass
+    return {"graphs_equal": tokens[0] == tokens[1] and torch.equal(spoken(), eager)}
+
+
 def speaking(weights: Path, *seconds: int) -> Numbers:
     """S3Gen and vocoder, seconds of work for so many seconds of audio, with the same random numbers for both."""
     import torch
