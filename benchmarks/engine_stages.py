@@ -70,7 +70,8 @@ def equality(weights: Path, num_steps: int, seed: int) -> Numbers:
 
 
 def graphs(weights: Path, num_steps: int) -> Numbers:
-    """Whether what is captured gives what the eager way gives: T3's tokens, S3Gen's samples. Says something on CUDA only."""
+    """Whether what is captured gives what the eager way gives: T3's tokens, S3Gen's samples. Only on CUDA are
+    there two ways."""
     import torch
 
     from synthesis.native.checkpoint import read_tensors
