@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -14,22 +15,31 @@ if TYPE_CHECKING:
     from worker_process import WorkerProcess
 
 BATCH = 20  # jobs between two looks at the memory
+LOOK_EVERY_S = 0.1  # for the lowest in between
 MISSING = "Nobody"  # a voice that is asked for and is not there
 TEXT = "One job of very many, each of which says a little. "
 
 
 @dataclass(frozen=True)
 class Soak:
-    """What became of the jobs. memory_bytes: resident, after every BATCH jobs."""
+    """What became of the jobs. memory_bytes: resident, after every BATCH jobs. lowest_bytes: during each of them."""
 
     jobs: list[Job]
     memory_bytes: list[int]
+    lowest_bytes: list[int]
 
     @property
     def growth(self) -> float:
         """Of the second half's median over the first half's: 0.05 is 5 percent."""
         middle = len(self.memory_bytes) // 2
         return median(self.memory_bytes[middle:]) / median(self.memory_bytes[:middle]) - 1
+
+    @property
+    def floor_growth(self) -> float:
+        """The same of what is held: the lowest, just after freed memory was given back (every 15 s, `worker.memory`).
+        Of few jobs the median says no more than how many of its looks came soon after that."""
+        middle = len(self.lowest_bytes) // 2
+        return min(self.lowest_bytes[middle:]) / min(self.lowest_bytes[:middle]) - 1
 
     def unexpected(self) -> list[str]:
         """Jobs that did not end as they should: refusals refused, all others completed."""
@@ -42,12 +52,19 @@ def soak(platform: Platform, worker: WorkerProcess, num_jobs: int, recording: by
     inputs = mixed_inputs(base64.b64encode(recording).decode("ascii"))
     jobs: list[Job] = []
     memory_bytes: list[int] = []
-    while len(jobs) < num_jobs:
-        batch = [platform.submit(job_input) for job_input in itertools.islice(inputs, BATCH)]
-        platform.wait(*batch, timeout_s=300)
-        jobs += batch
-        memory_bytes.append(worker.memory_bytes())
-    return Soak(jobs, memory_bytes)
+    lowest_bytes: list[int] = []
+    with ThreadPoolExecutor(1) as waiting:
+        while len(jobs) < num_jobs:
+            batch = [platform.submit(job_input) for job_input in itertools.islice(inputs, BATCH)]
+            done = waiting.submit(platform.wait, *batch, timeout_s=300)
+            looks = [worker.memory_bytes()]
+            while wait([done], timeout=LOOK_EVERY_S).not_done:
+                looks.append(worker.memory_bytes())
+            done.result()
+            jobs += batch
+            memory_bytes.append(worker.memory_bytes())
+            lowest_bytes.append(min(looks))
+    return Soak(jobs, memory_bytes, lowest_bytes)
 
 
 def mixed_inputs(recording: str) -> Iterator[dict[str, Any]]:
