@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from runpod_platform import Job, Platform
     from worker_process import WorkerProcess
 
-BATCH = 20  # jobs between two looks at the memory
+BATCH = 20  # jobs between two figures of the memory
 LOOK_EVERY_S = 0.1  # for the lowest in between
 MISSING = "Nobody"  # a voice that is asked for and is not there
 TEXT = "One job of very many, each of which says a little. "
@@ -22,24 +22,17 @@ TEXT = "One job of very many, each of which says a little. "
 
 @dataclass(frozen=True)
 class Soak:
-    """What became of the jobs. memory_bytes: resident, after every BATCH jobs. lowest_bytes: during each of them."""
+    """What became of the jobs. memory_bytes: the lowest resident during every BATCH jobs. What is freed is given back
+    only now and then (`worker.memory`); a single look tells no more than how long ago that was."""
 
     jobs: list[Job]
     memory_bytes: list[int]
-    lowest_bytes: list[int]
 
     @property
     def growth(self) -> float:
         """Of the second half's median over the first half's: 0.05 is 5 percent."""
         middle = len(self.memory_bytes) // 2
         return median(self.memory_bytes[middle:]) / median(self.memory_bytes[:middle]) - 1
-
-    @property
-    def floor_growth(self) -> float:
-        """The same of what is held: the lowest, just after freed memory was given back (every 15 s, `worker.memory`).
-        Of few jobs the median says no more than how many of its looks came soon after that."""
-        middle = len(self.lowest_bytes) // 2
-        return min(self.lowest_bytes[middle:]) / min(self.lowest_bytes[:middle]) - 1
 
     def unexpected(self) -> list[str]:
         """Jobs that did not end as they should: refusals refused, all others completed."""
@@ -52,7 +45,6 @@ def soak(platform: Platform, worker: WorkerProcess, num_jobs: int, recording: by
     inputs = mixed_inputs(base64.b64encode(recording).decode("ascii"))
     jobs: list[Job] = []
     memory_bytes: list[int] = []
-    lowest_bytes: list[int] = []
     with ThreadPoolExecutor(1) as waiting:
         while len(jobs) < num_jobs:
             batch = [platform.submit(job_input) for job_input in itertools.islice(inputs, BATCH)]
@@ -62,9 +54,8 @@ def soak(platform: Platform, worker: WorkerProcess, num_jobs: int, recording: by
                 looks.append(worker.memory_bytes())
             done.result()
             jobs += batch
-            memory_bytes.append(worker.memory_bytes())
-            lowest_bytes.append(min(looks))
-    return Soak(jobs, memory_bytes, lowest_bytes)
+            memory_bytes.append(min(looks))
+    return Soak(jobs, memory_bytes)
 
 
 def mixed_inputs(recording: str) -> Iterator[dict[str, Any]]:

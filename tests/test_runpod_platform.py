@@ -269,4 +269,4 @@ def test_memory_stays_flat_over_many_mixed_jobs(tmp_path: Path) -> None:
         soak(platform, worker, 60, wav(tone(2.5)))  # caches and the allocator fill first
         result = soak(platform, worker, 200, wav(tone(2.5)))
         assert result.unexpected() == []
-        assert result.floor_growth <= 0.05, result.lowest_bytes
+        assert result.growth <= 0.05, result.memory_bytes
