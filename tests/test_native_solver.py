@@ -14,6 +14,7 @@ from s3gen_oracle import as_meanflow, upstream_s3gen
 
 from synthesis.native import solver as solver_module
 from synthesis.native.estimator import Estimator, Schedule
+from synthesis.native.graphs import Capture
 from synthesis.native.layers import Weights
 from synthesis.native.solver import Solver, SolveShape
 
@@ -58,7 +59,7 @@ def question(shape: SolveShape, seed: int = 1) -> tuple[torch.Tensor, torch.Tens
     return noise, condition, (torch.arange(shape.frames) < ends)[:, None, None]
 
 
-def halfway(recorder: Callable[[Callable[[], None]], Callable[[], object]], *expected: SolveShape) -> Solver:
+def halfway(recorder: Capture, *expected: SolveShape) -> Solver:
     return Solver(Halfway(), recorder, expected)  # type: ignore[arg-type]
 
 

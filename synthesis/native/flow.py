@@ -14,8 +14,9 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from synthesis.native.estimator import NUM_MEL_BINS, Estimator
+from synthesis.native.graphs import Capture
 from synthesis.native.layers import Tensors, Weights, visible
-from synthesis.native.solver import Capture, Solver, SolveShape
+from synthesis.native.solver import Solver, SolveShape
 from synthesis.native.token_encoder import FRAMES_PER_TOKEN, LOOKAHEAD_TOKENS, TokenEncoder
 
 _EXPECTED_FRAMES = range(512, 1280)  # of one row: 10 s of a voice's prompt, and up to 15 s of speech

@@ -20,6 +20,7 @@ BATCHES = (1, 2, 4, 8, 16, 32)
 LENGTHS = (256, 512, 768, 1024, 1536, 2048)  # positions; a prompt is about 100, a second of speech 25
 
 Replay = Callable[[], object]
+Capture = Callable[[Callable[[], None]], Replay]  # makes a graph of a function's launches
 
 
 def shapes_to_capture(max_rows: int, max_length: int, *, guided: bool = True) -> list[StepShape]:
@@ -47,7 +48,7 @@ class StepGraphs:
         self,
         step: Callable[[StepShape], None],
         shapes: Iterable[StepShape],
-        capture: Callable[[Callable[[], None]], Replay],
+        capture: Capture,
     ) -> None:
         self._step = step
         self._uncaptured = list(shapes)

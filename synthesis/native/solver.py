@@ -16,11 +16,9 @@ import torch
 from torch import Tensor
 
 from synthesis.native.estimator import NUM_MEL_BINS, Estimator, Schedule
-from synthesis.native.graphs import Replay
+from synthesis.native.graphs import Capture
 
 logger = logging.getLogger(__name__)
-
-Capture = Callable[[Callable[[], None]], Replay]
 
 NUM_CFM_STEPS = 10  # chatterbox `s3gen.py:flow_inference`
 NUM_MEANFLOW_STEPS = 2
