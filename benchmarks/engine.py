@@ -74,7 +74,7 @@ def main() -> None:
         ),
         "limits": kept.measure("limits", *SPEECH_S),
     }
-    engine_report.write(_summary(measured), measured)
+    engine_report.write(_summary(measured), measured, on_cuda)
     KEPT.unlink()
 
 

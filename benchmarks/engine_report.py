@@ -41,10 +41,10 @@ TARGETS_OF_AN_H200 = {
 }
 
 
-def write(summary: Summary, measured: Summary) -> None:
+def write(summary: Summary, measured: Summary, on_cuda: bool) -> None:
     """benchmarks/results/engine.md, .json, .png; prints the page and, as the last line, the JSON."""
-    result = {"benchmark": "engine", "machine": _machine(), **summary, "measured": measured}
-    page = _page(summary, measured)
+    result = {"benchmark": "engine", "machine": _machine(on_cuda), **summary, "measured": measured}
+    page = _page(summary, measured, on_cuda)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "engine.md").write_text(page, encoding="utf-8")
     (RESULTS / "engine.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -68,19 +68,19 @@ def _rows(rows: Iterable[Iterable[Any]]) -> str:
     return "\n".join(f"| {' | '.join(str(cell) for cell in row)} |" for row in rows)
 
 
-def _page(summary: Summary, measured: Summary) -> str:
+def _page(summary: Summary, measured: Summary, on_cuda: bool) -> str:
     targets = _rows(
         (f"`{name}`", what, _shown(summary[name]), target, _met(summary[name], target))
         if summary.get(name) is not None
         else (f"`{name}`", what, "not measured", target, "")
-        for name, (what, target) in (TARGETS | (TARGETS_OF_AN_H200 if _has_cuda() else {})).items()
+        for name, (what, target) in (TARGETS | (TARGETS_OF_AN_H200 if on_cuda else {})).items()
     )
     starts = _rows(
         (engine, f"{run['ready_s']:.2f}", f"{run['known_voice_s'] * 1e3:.2f}", f"{run['first_audio_s']:.2f}",
          f"{run['peak_mb']:.0f}" + (f" + {run['peak_gpu_mb']:.0f} of the GPU" if "peak_gpu_mb" in run else ""))
         for engine, runs in measured["starts"].items() for run in runs if run
     )  # fmt: skip
-    limits = Limits(measured["limits"], _has_cuda()) if measured["limits"] else None
+    limits = Limits(measured["limits"], on_cuda) if measured["limits"] else None
     decoding = _rows(
         (name, f"{rate:.1f}", f"{measured['decoding']['spread'][name]:.0%}", _t3_share(name, rate, limits))
         for name, rate in measured["decoding"].get("tokens_per_s", {}).items()
@@ -137,7 +137,7 @@ Several callers at once, a short clip each, voice known:
 
 {_endurance(measured)}
 
-{_rows_of_machine()}
+{_rows_of_machine(on_cuda)}
 
 ![chart](engine.png)
 """
@@ -207,20 +207,14 @@ def _endurance(measured: Summary) -> str:
     )
 
 
-def _has_cuda() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _machine() -> dict[str, str]:
+def _machine(on_cuda: bool) -> dict[str, str]:
     import torch
 
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     return {
         "device": torch.cuda.get_device_name()
-        if _has_cuda()
+        if on_cuda
         else "no GPU was at hand: nothing here says anything about one; "
         "with a card, `python -m benchmarks engine` does all of this on it (in runs of under 8 minutes: "
         "BENCH_ENGINE_WITHIN_S=450, until it exits 0)",
@@ -233,8 +227,8 @@ def _machine() -> dict[str, str]:
     }
 
 
-def _rows_of_machine() -> str:
-    return "\n".join(f"- {name}: {value}" for name, value in _machine().items())
+def _rows_of_machine(on_cuda: bool) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in _machine(on_cuda).items())
 
 
 def _chart(measured: Summary) -> None:
